@@ -1,0 +1,84 @@
+// The fold: sums the gradients of all lanes in the one tree, on a node through shared windows and
+// between nodes by messages, so that every rank can read the whole sum. Bit-equal for any number of
+// ranks, streams, nodes. Knows buckets and blocks of a flat buffer, never a model.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "lockstep/comm/communicator.h"
+#include "lockstep/comm/node_store.h"
+
+namespace lockstep::comm {
+
+struct Range {
+  std::int64_t begin = 0, end = 0;  // elements of the flat buffer
+  std::int64_t size() const { return end - begin; }
+};
+
+struct FoldArithmetic {
+  void (*add)(float* dst, const float* a, const float* b, std::int64_t n) = nullptr;
+  double (*sum_of_squares)(const float* x, std::int64_t n) = nullptr;  // of one block
+};
+
+struct FoldLayout {
+  std::int64_t lanes = 1;
+  int streams = 1;                // lanes that a rank runs at once (run.threads)
+  std::vector<Range> buckets;     // in the order in which backward completes them
+  std::vector<Range> blocks;      // all blocks in offset order; buckets end on block ends
+  std::int64_t flat_elements = 0;
+  std::size_t record_bytes = 0;   // the size of one lane's record, exchanged once a step
+};
+
+struct FoldCounters {
+  std::int64_t bytes_sent = 0;        // messages between nodes and the small message
+  std::int64_t bytes_read_peers = 0;  // read from other ranks' windows on the node
+  WaitTimes wait;
+  double fold_seconds = 0;            // adding
+};
+
+// A step, on each rank:
+//   for each accumulation and each lane dealt to a stream: write the lane's bucket into leaf(...),
+//   then push(...). When all lanes of all streams are pushed: finish(). Then read block_values() and
+//   sum(block) for every block; then release().
+class Fold {
+ public:
+  virtual ~Fold() = default;
+  // The lanes of a stream of this rank, in the order in which they must be run.
+  virtual LaneRange lanes(int stream) const = 0;
+  // Where stream writes bucket `b` of `lane`: an address such that element e of the flat buffer
+  // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin].
+  virtual float* leaf(int stream, std::int64_t lane, int bucket) = 0;
+  // The leaf is complete: merges siblings; after the rank's last lane publishes the bucket. On
+  // stream 0 it also moves other buckets' folding forward.
+  virtual void push(int stream, std::int64_t lane, int bucket) = 0;
+  // Hands over this lane's record (FoldLayout::record_bytes).
+  virtual void set_record(std::int64_t lane, const void* record) = 0;
+  // Returns when the whole sum can be read and all lanes' records are here.
+  virtual void finish(std::int64_t step) = 0;
+  virtual const void* record(std::int64_t lane) const = 0;       // of any lane, after finish()
+  // The folded block's address (in some rank's window) and its sum of squares, after finish().
+  virtual const float* sum(int block) const = 0;
+  virtual double block_value(int block) const = 0;
+  // This rank has read all that it needs; its peers may overwrite theirs when all have said so.
+  virtual void release() = 0;
+
+  virtual const FoldCounters& counters() const = 0;
+  virtual std::size_t window_bytes() const = 0;   // of this rank, for the ledger
+  virtual std::size_t private_bytes() const = 0;
+};
+
+enum class ReduceKind { kFold, kMpi };  // kMpi: MPI_Iallreduce per bucket, outside the contract
+
+// What make_fold will need, before it is made: the same figures as window_bytes/private_bytes.
+struct FoldBytes { std::size_t window = 0, private_memory = 0; };
+FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind);
+
+// Collective. If /dev/shm is too small for the windows, all ranks of the node take the between-node
+// path (each rank a node of its own) and a warning says so, with the remedy.
+std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& layout,
+                                const FoldArithmetic& arithmetic, ReduceKind kind);
+
+}  // namespace lockstep::comm

@@ -1,0 +1,56 @@
+// A dataset file: fields of [N, ...] per split, read by chunk. Only this component and
+// train/checkpoint call HDF5. A process makes every HDF5 call under one mutex (hdf5_mutex()).
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "lockstep/comm/communicator.h"
+#include "lockstep/core/dtype.h"
+#include "lockstep/core/shape.h"
+
+namespace lockstep::data {
+
+std::mutex& hdf5_mutex();
+
+// What is known of one field of a split.
+struct Field {
+  std::string name;         // "image"
+  std::string path;         // dataset path in the file, "/train/image"
+  DType dtype = DType::kF32;
+  Shape sample;             // shape of one sample; rank 0 for a scalar
+  std::int64_t count = 0;   // N
+  std::int64_t chunk = 0;   // samples per chunk (0: contiguous)
+  // Statistics of the whole train split, from the manifest (absent: has_statistics false).
+  bool has_statistics = false;
+  double mean = 0, deviation = 1, minimum = 0, maximum = 0;
+  std::int64_t classes = 0;  // integer scalar fields: max + 1
+  std::size_t sample_bytes() const { return static_cast<std::size_t>(sample.elements()) * size_of(dtype); }
+};
+
+struct Split {
+  std::string name;            // "train", "val", "test"
+  std::int64_t samples = 0;
+  std::vector<Field> fields;
+  const Field* find(const std::string& field) const;
+};
+
+// The structure of a dataset file. open() on rank 0, then broadcast (text form), so that one rank
+// parses metadata.
+struct Manifest {
+  std::filesystem::path file;
+  std::vector<Split> splits;
+  std::string text;            // the file's own manifest, JSON; empty for a foreign file
+  const Split* find(const std::string& split) const;
+};
+
+// Opens read-only, POSIX driver, locking off. Throws DataError naming file and dataset for missing,
+// truncated or foreign files, fields of unequal N, unsupported types. Understands files written by
+// `lockstep import`, and any HDF5 file that has groups of [N, ...] datasets (a group is a split).
+Manifest read_manifest(const std::filesystem::path& file);
+Manifest read_manifest(comm::Communicator& communicator, const std::filesystem::path& file);
+
+}  // namespace lockstep::data

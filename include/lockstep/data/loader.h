@@ -1,0 +1,81 @@
+// Hands each lane the samples of its microbatch. Which samples is a function of (seed, epoch, lane)
+// alone (NUMERICS.md 15, 16). One prefetch thread per rank decodes windows ahead of the lanes into
+// the node's shared memory; the caller gathers and converts rows.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lockstep/comm/communicator.h"
+#include "lockstep/comm/node_store.h"
+#include "lockstep/data/dataset.h"
+
+namespace lockstep::data {
+
+enum class Normalise { kNone, kUnit, kStandard };  // kUnit: to [0, 1] by min and max; kStandard: mean 0, deviation 1
+
+struct LoaderOptions {
+  std::string split = "train";
+  std::string input, target;      // field names
+  Normalise normalise = Normalise::kStandard;
+  bool target_is_class = true;    // int32 labels, else float values
+  std::int64_t classes = 0;       // labels must lie in [0, classes); DataError names file, dataset, row
+  std::uint64_t seed = 1;
+  bool shuffle = true;
+  std::int64_t batch = 0, lanes = 1, microbatch = 0, accumulate = 1;  // batch = lanes*accumulate*microbatch
+  std::int64_t window = 0;        // samples; 0: chosen from the dataset alone
+  bool check_finite = true;       // NaN or infinity in an input: DataError naming file, dataset, row
+};
+
+// Where training stands. Stored in checkpoints; independent of ranks.
+struct Position {
+  std::int64_t epoch = 0;
+  std::int64_t step = 0;          // within the epoch
+  bool operator==(const Position&) const = default;
+};
+
+struct LoaderTimes {
+  double wait = 0;     // the caller waited for a window
+  double gather = 0;   // the caller gathered and converted
+  std::int64_t samples = 0;       // handed out by this rank
+  std::int64_t bytes_read = 0;    // from the file, by this rank's thread
+};
+
+// Training order: shuffled windows, endless; the dropped tail differs from epoch to epoch.
+class Loader {
+ public:
+  virtual ~Loader() = default;
+  virtual std::int64_t steps_per_epoch() const = 0;  // floor(N / batch), >= 1
+  virtual std::int64_t window() const = 0;           // samples, as chosen
+  // Starts prefetching for these lanes of this rank from `at`. Collective once, at start.
+  virtual void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) = 0;
+  // Fills input [microbatch, sample...] as float and the target (labels or values) of one
+  // accumulation `micro` of a lane. Called by one thread per lane at a time; steps ascend.
+  virtual void fill(std::int64_t lane, Position at, std::int64_t micro, float* input,
+                    std::int32_t* labels, float* targets) = 0;
+  virtual const LoaderTimes& times() const = 0;
+  virtual std::size_t window_bytes() const = 0;      // shared memory of this rank, for the ledger
+};
+std::unique_ptr<Loader> make_loader(comm::Communicator& communicator, const Manifest& manifest,
+                                    const LoaderOptions& options);
+
+// The order itself, as plain data: row numbers in the split that lane takes at epoch, in order.
+// Pure function; the loader uses it, tests compare it.
+std::vector<std::int64_t> lane_order(std::int64_t samples, std::int64_t chunk,
+                                     const LoaderOptions& options, std::int64_t epoch, std::int64_t lane);
+
+// Evaluation order: rows [first, first + count) of the split, converted the same way. Any rank may
+// read any rows. Reads ahead sequentially.
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+  virtual std::int64_t samples() const = 0;
+  virtual void read(std::int64_t first, std::int64_t count, float* input, std::int32_t* labels,
+                    float* targets) = 0;
+};
+std::unique_ptr<RowReader> make_row_reader(const Manifest& manifest, const LoaderOptions& options);
+
+}  // namespace lockstep::data

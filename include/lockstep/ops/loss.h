@@ -1,0 +1,57 @@
+// Losses and metrics of one microbatch. All are unnormalised sums over the first `valid` samples;
+// the fold adds lanes, and one multiplication by 1 / global count follows (NUMERICS.md 6).
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lockstep/device/device.h"
+
+namespace lockstep::ops {
+
+// What one lane contributes to a step's loss and metrics: plain data, a leaf of the fold.
+struct LaneRecord {
+  static constexpr int kSums = 8, kCounts = 8;
+  std::array<double, kSums> sums{};           // [0] is the loss
+  std::array<std::int64_t, kCounts> counts{}; // [0] is the number of values the loss averages over
+};
+// a + b, slot by slot.
+LaneRecord add(const LaneRecord& a, const LaneRecord& b);
+
+enum class LossKind : std::uint8_t { kSoftmaxCrossEntropy, kMse, kMae, kBinaryCrossEntropy };
+LossKind loss_from(std::string_view name);  // "softmax_cross_entropy", "mse", "mae", "binary_cross_entropy"
+std::string_view name_of(LossKind kind);
+
+// outputs [samples, width]. Targets: softmax cross-entropy int32 [samples] in [0, width) (-1 is
+// ignored and not counted); the others float [samples, width]. MSE, MAE and binary cross-entropy
+// (on logits, the stable form) average over samples * width values, as PyTorch's "mean".
+struct LossArgs {
+  std::int64_t samples = 0, width = 0, valid = 0;  // valid <= samples: padding is masked to +0
+  const float* outputs = nullptr;
+  const std::int32_t* labels = nullptr;  // classes
+  const float* targets = nullptr;        // values
+  float* d_outputs = nullptr;            // null in evaluation; gradient of the SUM of losses
+};
+void compute_loss(LossKind kind, const LossArgs& args, LaneRecord& record);
+
+// Metrics write the slots that they were given when they were chosen.
+enum class MetricKind : std::uint8_t { kAccuracy, kTopK, kMae, kR2 };
+struct Metric {
+  MetricKind kind;
+  int k = 1;           // top-k
+  int sum_slot = 0;    // first of the sums it owns
+  int count_slot = 0;  // first of the counts it owns
+  std::string_view name() const;
+};
+// Chooses slots. names: "accuracy", "top5" (topK), "mae", "r2". Throws UserError on others.
+std::vector<Metric> make_metrics(const std::vector<std::string>& names);
+// accuracy: argmax, lowest index wins a tie (NaN never wins). binary (width 1 with float targets):
+// output > 0 against target > 0.5.
+void measure(const Metric& metric, const LossArgs& args, LaneRecord& record);
+// The metric's value from a folded record.
+double value(const Metric& metric, const LaneRecord& folded);
+
+}  // namespace lockstep::ops

@@ -1,0 +1,66 @@
+// Optimizers over the flat buffer, block by block, and learning-rate schedules. Never sees a rank;
+// where the folded gradient of a block lies is handed in.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lockstep/core/parameter_table.h"
+#include "lockstep/device/device.h"
+
+namespace lockstep::optim {
+
+enum class Kind : std::uint8_t { kSgd, kAdam, kAdamW, kLamb };
+enum class Schedule : std::uint8_t { kConstant, kStep, kLinear, kCosine, kInverseSqrt };
+Kind kind_from(std::string_view name);          // throws UserError
+Schedule schedule_from(std::string_view name);
+std::string_view name_of(Kind kind);
+std::string_view name_of(Schedule schedule);
+
+struct Options {
+  Kind kind = Kind::kAdamW;
+  double lr = 1e-3, momentum = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01;
+  bool nesterov = false;
+  Schedule schedule = Schedule::kConstant;
+  std::int64_t warmup = 0;       // steps, linear from lr/warmup
+  std::int64_t total_steps = 0;  // linear and cosine end here
+  std::int64_t step_every = 0;   // steps
+  double step_factor = 0.1;
+  double min_lr = 0;
+  double clip = 0;               // global norm; 0: off
+};
+
+// Learning rate of the given step (0-based).
+double learning_rate(const Options& options, std::int64_t step);
+
+// Norm of the folded gradient from its blocks' sums of squares: sibling tree over the blocks of a
+// parameter, then over parameters in table order (NUMERICS.md 8). Statistics do not count.
+double global_norm(const ParameterTable& table, const std::function<double(int block)>& sum_of_squares);
+
+class Optimizer {
+ public:
+  Optimizer(const ParameterTable& table, const Options& options, Device& device);
+  // State tensors with the layout of the flat buffer: none, {"momentum"}, {"m", "v"}.
+  const std::vector<std::string>& state_names() const { return state_names_; }
+  float* state(int i) const { return state_[i].as<float>(); }
+  std::size_t state_bytes() const;
+
+  // One step over all blocks. gradient(block): address of the folded sum; scale: 1 / valid count
+  // times the clipping factor; statistics_scale: 1 / (lanes that contributed).
+  void step(float* parameters, std::int64_t step, double scale, double statistics_scale,
+            const std::function<const float*(int block)>& gradient);
+
+ private:
+  void step_lamb(float* parameters, int parameter, float lr, double scale, std::int64_t step,
+                 const std::function<const float*(int block)>& gradient);
+  const ParameterTable& table_;
+  Options options_;
+  std::vector<std::string> state_names_;
+  std::vector<Buffer> state_;
+  Buffer update_;  // LAMB's direction
+};
+
+}  // namespace lockstep::optim

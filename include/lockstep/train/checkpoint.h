@@ -1,0 +1,70 @@
+// Checkpoints: one global HDF5 file that any number of ranks can read. Rank 0 creates the layout
+// (contiguous, early allocation), every rank pwrites its own blocks, all flush, agree, rename
+// (DESIGN.md 6). The digest is the run's identity in numbers (NUMERICS.md 14).
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lockstep/comm/communicator.h"
+#include "lockstep/core/hash.h"
+#include "lockstep/core/parameter_table.h"
+
+namespace lockstep::train {
+
+// A tensor group with the layout of the flat buffer: "parameters", "optimizer/m", ...
+struct FlatTensor {
+  std::string name;
+  float* data = nullptr;
+};
+
+// Everything that can influence a later number, besides the flat tensors. Plain named numbers, so
+// that the digest covers each of them.
+struct Progress {
+  std::map<std::string, std::int64_t> integers;  // "step", "epoch", "epoch_step", "bad_evaluations", ...
+  std::map<std::string, double> reals;           // "best", open metric sums, ...
+};
+
+struct CheckpointText {
+  std::string resolved_run;   // TOML
+  std::string environment;    // JSON: build, CPU, ISA, library versions
+  std::string description;    // JSON: model layers and shapes, for messages
+};
+
+struct State {
+  const ParameterTable* table = nullptr;
+  std::vector<FlatTensor> tensors;
+  Progress progress;
+};
+
+// Collective. Every rank hashes its share of blocks; all ranks return the same digest.
+Hash128 digest(comm::Communicator& communicator, const State& state);
+
+// Collective. Writes dir/step-NNNNNNNNNN.h5 (temporary name, fsync, rename), removes all but the
+// `keep` newest and the best. Throws UserError (full disk, no permission) with the old checkpoints
+// intact; refuses to write a non-finite value (DataError naming the tensor).
+std::filesystem::path write_checkpoint(comm::Communicator& communicator, const std::filesystem::path& dir,
+                                       const State& state, const CheckpointText& text, int keep,
+                                       bool is_best);
+
+// The newest whole checkpoint in dir, or nullopt. (Temporary files are ignored.)
+std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& dir);
+std::optional<std::filesystem::path> best_checkpoint(const std::filesystem::path& dir);
+bool has_checkpoints(const std::filesystem::path& dir);
+
+// Collective. Reads into state.tensors and state.progress, checks every block's hash (DataError
+// naming file, tensor and block), and that tensors and shapes are those of this model (UserError
+// naming the first that differs).
+void read_checkpoint(comm::Communicator& communicator, const std::filesystem::path& file, State& state);
+CheckpointText read_checkpoint_text(const std::filesystem::path& file);
+
+struct Comparison {
+  bool equal = false;
+  std::string text;  // digests; the first tensor and block that differ; what differs in environment
+};
+Comparison compare_checkpoints(const std::filesystem::path& a, const std::filesystem::path& b);
+
+}  // namespace lockstep::train

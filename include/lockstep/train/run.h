@@ -1,0 +1,68 @@
+// A resolved run: what a run file says, as typed values with defaults. config fills it; the
+// components' own Options are made from it in train.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lockstep/data/loader.h"
+#include "lockstep/nn/model.h"
+#include "lockstep/optim/optimizer.h"
+
+namespace lockstep::train {
+
+struct DataSection {
+  std::string path, input, target, train = "train", val = "val", test = "test";
+  data::Normalise normalise = data::Normalise::kStandard;
+  std::int64_t window = 0;
+  bool check_finite = true;
+};
+struct ModelSection {
+  nn::PresetOptions preset;
+  std::vector<nn::LayerSpec> layers;   // non-empty: a model of one's own
+  std::int64_t outputs = 0;            // 0: classes of the target, or its width
+  std::string loss;                    // "": by the target's type
+  std::vector<std::string> metrics;    // empty: by the loss
+};
+struct TrainSection {
+  std::int64_t batch = 256, lanes = 8, accumulate = 1, epochs = 10, steps = 0 /* 0: by epochs */;
+  std::uint64_t seed = 1;
+  std::string precision = "fp32";
+  std::int64_t evaluate_every = 1;     // epochs; 0: only at the end
+  std::int64_t patience = 0;           // early stopping: evaluations without improvement; 0: off
+  double min_delta = 0;
+  std::string monitor = "loss";        // "loss" or a metric, of the val split
+};
+struct ParallelSection {
+  std::string strategy = "replicated";
+  std::string reduce = "fold";         // or "mpi"
+  std::int64_t bucket_bytes = 4 << 20;
+  std::string pretend_nodes;
+};
+struct RunSection {
+  std::int64_t threads = 1;
+  std::string isa = "auto", device = "cpu";
+  double watchdog = 300;               // seconds
+  bool mixed = false;
+};
+struct CheckpointSection {
+  std::string dir;                     // "": no checkpoints
+  std::string every = "10min";         // "10min", "500steps", "1epoch", "end"
+  std::int64_t keep = 3;
+};
+struct LogSection {
+  double every = 10;                   // seconds between lines in a log file
+  std::int64_t window = 50;            // steps per line of metrics.jsonl
+};
+struct Run {
+  DataSection data;
+  ModelSection model;
+  TrainSection train;
+  optim::Options optimizer;
+  ParallelSection parallel;
+  RunSection run;
+  CheckpointSection checkpoint;
+  LogSection log;
+};
+
+}  // namespace lockstep::train
