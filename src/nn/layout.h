@@ -1,0 +1,36 @@
+// When each buffer of a program lives, and therefore where it lies: activations, gradients, saved
+// tensors and temporaries of one microbatch in one arena.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "lockstep/ops/op.h"
+#include "nn/graph.h"
+#include "nn/lower.h"
+#include "nn/memory_plan.h"
+
+namespace lockstep::nn {
+
+// Indices into Layout::placement; -1: none.
+struct OpSlots {
+  std::vector<int> inputs;
+  int output = -1, d_output = -1;
+  std::vector<int> d_inputs;  // where the op writes; -1: nobody needs it
+  std::vector<int> add_into;  // >= 0: the written gradient is then added to this one
+  std::vector<int> lane_statistics;
+  int saved = -1;
+};
+
+struct Layout {
+  std::vector<OpSlots> ops;
+  int data = 0, output = -1, d_output = -1;
+  Placement placement;
+  // Peak sums by purpose, for the ledger: what would be needed without sharing.
+  std::size_t activation_bytes = 0, gradient_bytes = 0, saved_bytes = 0;
+};
+
+Layout make_layout(const Graph& graph, const Lowered& lowered,
+                   const std::vector<std::unique_ptr<ops::Op>>& ops, std::int64_t microbatch);
+
+}  // namespace lockstep::nn

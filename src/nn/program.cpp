@@ -1,0 +1,242 @@
+#include "lockstep/nn/program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "lockstep/core/error.h"
+#include "lockstep/ops/vector.h"
+#include "nn/graph.h"
+#include "nn/layout.h"
+#include "nn/lower.h"
+
+namespace lockstep::nn {
+namespace {
+
+// One op on one stream with all its addresses.
+struct BoundOp {
+  std::vector<const float*> inputs;
+  float* output = nullptr;
+  const float* d_output = nullptr;
+  std::vector<float*> d_inputs, add_into;
+  std::vector<std::int64_t> input_elements;
+  std::vector<const float*> parameters, statistics;
+  std::vector<float*> d_parameters, lane_statistics;
+  void* saved = nullptr;
+};
+
+struct StreamState {
+  Buffer arena, workspace, labels, targets;
+  std::unique_ptr<Stream> stream;
+  std::vector<BoundOp> ops;
+  std::byte* at(std::size_t offset) const { return arena.as<std::byte>() + offset; }
+};
+
+}  // namespace
+
+struct Program::Impl {
+  Impl(Device& device, const std::vector<LayerSpec>& layers, const ProgramOptions& options)
+      : options(options),
+        graph(make_graph(layers, options.sample, options.outputs)),
+        lowered(lower(graph, options.microbatch)) {
+    std::size_t packed_bytes = 0, workspace_bytes = 0;
+    for (const OpSpec& spec : lowered.ops) {
+      ops.push_back(make_op(device, spec.description));
+      packed_offsets.push_back(packed_bytes);
+      packed_bytes += (ops.back()->packed_bytes() + 4095) / 4096 * 4096;
+      workspace_bytes = std::max(workspace_bytes, ops.back()->workspace_bytes());
+    }
+    layout = make_layout(graph, lowered, ops, options.microbatch);
+    packed = device.allocate(packed_bytes, "packed weights");
+    streams.resize(options.streams);
+    for (StreamState& s : streams) {
+      s.arena = device.allocate(layout.placement.bytes, "activations");
+      s.workspace = device.allocate(workspace_bytes, "workspace of ops");
+      s.labels = device.allocate(
+          static_cast<std::size_t>(options.microbatch) * sizeof(std::int32_t), "labels");
+      s.targets = device.allocate(
+          static_cast<std::size_t>(options.microbatch * options.outputs) * sizeof(float),
+          "targets");
+      s.stream = device.make_stream();
+    }
+  }
+
+  void bind(const float* flat) {
+    for (StreamState& s : streams) {
+      s.ops.clear();
+      for (std::size_t i = 0; i < ops.size(); ++i)
+        s.ops.push_back(bind_op(s, static_cast<int>(i), flat));
+    }
+  }
+
+  BoundOp bind_op(const StreamState& s, int i, const float* flat) const {
+    const OpSpec& spec = lowered.ops[i];
+    const OpSlots& slots = layout.ops[i];
+    const auto address = [&](int slot) {
+      return slot < 0 ? nullptr : reinterpret_cast<float*>(s.at(layout.placement.offsets[slot]));
+    };
+    BoundOp bound;
+    for (const int slot : slots.inputs) bound.inputs.push_back(address(slot));
+    bound.output = address(slots.output);
+    bound.d_output = address(slots.d_output);
+    for (const int slot : slots.d_inputs) bound.d_inputs.push_back(address(slot));
+    for (const int slot : slots.add_into) bound.add_into.push_back(address(slot));
+    for (const int v : spec.inputs)
+      bound.input_elements.push_back(options.microbatch * graph.values[v].sample.elements());
+    for (const int p : spec.parameters) bound.parameters.push_back(flat + lowered.table[p].offset);
+    for (const int p : spec.statistics) bound.statistics.push_back(flat + lowered.table[p].offset);
+    for (const int slot : slots.lane_statistics) bound.lane_statistics.push_back(address(slot));
+    bound.d_parameters.resize(spec.parameters.size());
+    bound.saved = address(slots.saved);
+    return bound;
+  }
+
+  ops::Args args(int stream, int i, ops::Mode mode, RandomKey random) const {
+    const StreamState& s = streams[stream];
+    const BoundOp& b = s.ops[i];
+    random.op = lowered.ops[i].random;
+    return {b.inputs.data(),
+            b.output,
+            b.d_output,
+            b.d_inputs.data(),
+            b.parameters.data(),
+            b.d_parameters.data(),
+            b.statistics.data(),
+            b.lane_statistics.data(),
+            b.saved,
+            s.workspace.data(),
+            packed.as<std::byte>() + packed_offsets[i],
+            random,
+            mode,
+            s.stream.get()};
+  }
+
+  ops::LossArgs loss_args(int stream, std::int64_t valid, ops::Mode mode) const {
+    const StreamState& s = streams[stream];
+    ops::LossArgs a;
+    a.samples = options.microbatch;
+    a.width = options.outputs;
+    a.valid = valid;
+    a.outputs = reinterpret_cast<const float*>(s.at(layout.placement.offsets[layout.output]));
+    a.labels = s.labels.as<std::int32_t>();
+    a.targets = s.targets.as<float>();
+    if (mode == ops::Mode::kTrain)
+      a.d_outputs = reinterpret_cast<float*>(s.at(layout.placement.offsets[layout.d_output]));
+    return a;
+  }
+
+  // The op's parameters and statistics are one run of the table.
+  static std::pair<int, int> table_run(const OpSpec& spec) {
+    int first = 0, end = 0;
+    if (!spec.parameters.empty()) {
+      first = spec.parameters.front();
+      end = (spec.statistics.empty() ? spec.parameters : spec.statistics).back() + 1;
+    }
+    return {first, end};
+  }
+
+  void backward_op(int stream, int i, RandomKey random, GradientSink& sink) {
+    const OpSpec& spec = lowered.ops[i];
+    BoundOp& b = streams[stream].ops[i];
+    for (std::size_t k = 0; k < spec.parameters.size(); ++k)
+      b.d_parameters[k] = sink.address(spec.parameters[k]);
+    ops[i]->backward(args(stream, i, ops::Mode::kTrain, random));
+    for (std::size_t k = 0; k < b.add_into.size(); ++k) {
+      if (b.add_into[k] != nullptr)
+        ops::add(b.add_into[k], b.add_into[k], b.d_inputs[k], b.input_elements[k]);
+    }
+    for (std::size_t k = 0; k < spec.statistics.size(); ++k) {
+      const int p = spec.statistics[k];
+      std::memcpy(sink.address(p), b.lane_statistics[k],
+                  static_cast<std::size_t>(lowered.table[p].elements) * sizeof(float));
+    }
+    const auto [first, end] = table_run(spec);
+    if (end > first) sink.complete(first, end);
+  }
+
+  ProgramOptions options;
+  Graph graph;
+  Lowered lowered;
+  std::vector<std::unique_ptr<ops::Op>> ops;
+  Layout layout;
+  std::vector<std::size_t> packed_offsets;
+  Buffer packed;
+  std::vector<StreamState> streams;
+};
+
+Program::Program(Device& device, const std::vector<LayerSpec>& layers,
+                 const ProgramOptions& options)
+    : impl_(std::make_unique<Impl>(device, layers, options)) {}
+Program::~Program() = default;
+
+const ParameterTable& Program::table() const { return impl_->lowered.table; }
+const ProgramOptions& Program::options() const { return impl_->options; }
+void Program::bind(const float* parameters) { impl_->bind(parameters); }
+
+void Program::pack() {
+  const StreamState& s = impl_->streams[0];
+  for (std::size_t i = 0; i < impl_->ops.size(); ++i) {
+    if (impl_->ops[i]->packed_bytes() > 0)
+      impl_->ops[i]->pack(s.ops[i].parameters.data(),
+                          impl_->packed.as<std::byte>() + impl_->packed_offsets[i]);
+  }
+}
+
+float* Program::input(int stream) const {
+  return reinterpret_cast<float*>(
+      impl_->streams[stream].at(impl_->layout.placement.offsets[impl_->layout.data]));
+}
+std::int32_t* Program::labels(int stream) const {
+  return impl_->streams[stream].labels.as<std::int32_t>();
+}
+float* Program::targets(int stream) const { return impl_->streams[stream].targets.as<float>(); }
+const float* Program::output(int stream) const {
+  return impl_->loss_args(stream, 0, ops::Mode::kEvaluate).outputs;
+}
+
+void Program::forward(int stream, ops::Mode mode, RandomKey random, std::int64_t valid,
+                      ops::LaneRecord& record) {
+  for (std::size_t i = 0; i < impl_->ops.size(); ++i)
+    impl_->ops[i]->forward(impl_->args(stream, static_cast<int>(i), mode, random));
+  const ops::LossArgs loss = impl_->loss_args(stream, valid, mode);
+  ops::LaneRecord one;
+  ops::compute_loss(impl_->options.loss, loss, one);
+  for (const ops::Metric& metric : impl_->options.metrics) ops::measure(metric, loss, one);
+  record = ops::add(record, one);
+}
+
+void Program::backward(int stream, RandomKey random, GradientSink& sink) {
+  for (int i = static_cast<int>(impl_->ops.size()) - 1; i >= 0; --i) {
+    if (impl_->lowered.ops[i].needs_backward) impl_->backward_op(stream, i, random, sink);
+  }
+}
+
+double Program::flops() const {
+  double total = 0;
+  for (const auto& op : impl_->ops) total += op->cost().forward_flops + op->cost().backward_flops;
+  return total;
+}
+
+std::vector<LedgerRow> Program::ledger() const {
+  const auto streams = static_cast<std::size_t>(impl_->options.streams);
+  const StreamState& s = impl_->streams[0];
+  return {{"activations", impl_->layout.placement.bytes * streams,
+           "one microbatch, forward and backward, shared by lifetime"},
+          {"workspace", s.workspace.bytes() * streams, "scratch of one op at a time"},
+          {"packed weights", impl_->packed.bytes(), "in the kernels' own layout"}};
+}
+
+std::vector<OpRow> Program::rows() const {
+  std::vector<OpRow> rows;
+  for (std::size_t i = 0; i < impl_->ops.size(); ++i) {
+    const OpSpec& spec = impl_->lowered.ops[i];
+    std::int64_t parameters = 0;
+    for (const int p : spec.parameters) parameters += impl_->lowered.table[p].elements;
+    const ops::Cost cost = impl_->ops[i]->cost();
+    rows.push_back({spec.layer, std::string(impl_->ops[i]->kind()),
+                    impl_->graph.values[spec.output].sample, parameters,
+                    cost.forward_flops + cost.backward_flops});
+  }
+  return rows;
+}
+
+}  // namespace lockstep::nn
