@@ -169,6 +169,14 @@ Program::Program(Device& device, const std::vector<LayerSpec>& layers,
 Program::~Program() = default;
 
 const ParameterTable& Program::table() const { return impl_->lowered.table; }
+std::vector<std::pair<int, int>> Program::runs() const {
+  std::vector<std::pair<int, int>> runs;
+  for (const OpSpec& spec : impl_->lowered.ops) {
+    const auto run = Impl::table_run(spec);
+    if (run.second > run.first) runs.push_back(run);
+  }
+  return runs;
+}
 const ProgramOptions& Program::options() const { return impl_->options; }
 void Program::bind(const float* parameters) { impl_->bind(parameters); }
 

@@ -2,17 +2,21 @@
 
 namespace lockstep::parallel {
 
-std::vector<Bucket> make_buckets(const ParameterTable& table, std::int64_t bucket_bytes) {
+std::vector<Bucket> make_buckets(const ParameterTable& table,
+                                 const std::vector<std::pair<int, int>>& runs,
+                                 std::int64_t bucket_bytes) {
   std::vector<Bucket> buckets;
-  int end = table.size();
+  std::size_t end = runs.size();
   while (end > 0) {
-    int first = end - 1;
-    const std::int64_t stop = table[end - 1].offset + table[end - 1].elements;
-    const auto bytes_from = [&](int p) {
-      return (stop - table[p].offset) * static_cast<std::int64_t>(sizeof(float));
+    const Parameter& last = table[runs[end - 1].second - 1];
+    const std::int64_t stop = last.offset + last.elements;
+    const auto bytes_from = [&](std::size_t run) {
+      return (stop - table[runs[run].first].offset) * static_cast<std::int64_t>(sizeof(float));
     };
+    std::size_t first = end - 1;
     while (first > 0 && bytes_from(first - 1) <= bucket_bytes) --first;
-    buckets.push_back({first, end, {table[first].offset, stop}});
+    buckets.push_back(
+        {runs[first].first, runs[end - 1].second, {table[runs[first].first].offset, stop}});
     end = first;
   }
   return buckets;

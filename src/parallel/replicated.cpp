@@ -47,12 +47,8 @@ class Replicated::Sink : public nn::GradientSink {
     return base_ + (owner_.table_[parameter].offset - owner_.buckets_[bucket_].range.begin);
   }
 
-  void complete(int first, int end) override {
-    // An op's parameters may span two buckets; each is complete with its own first parameter.
-    for (int p = end - 1; p >= first; --p) {
-      const int b = owner_.bucket_of_[p];
-      if (owner_.buckets_[b].first == p) finish_bucket(b);
-    }
+  void complete(int first, int /*end*/) override {
+    if (owner_.buckets_[bucket_].first == first) finish_bucket();
   }
 
   std::size_t bytes() const { return sum_.bytes() + addend_.bytes(); }
@@ -72,15 +68,14 @@ class Replicated::Sink : public nn::GradientSink {
     }
   }
 
-  void finish_bucket(int bucket) {
-    enter(bucket);
-    const comm::Range range = owner_.buckets_[bucket].range;
+  void finish_bucket() {
+    const comm::Range range = owner_.buckets_[bucket_].range;
     if (owner_.options_.accumulate > 1 && micro_ > 0) {
       float* const sum = sum_.as<float>() + range.begin;
-      float* const to = last_micro() ? owner_.fold_->leaf(stream_, lane_, bucket) : sum;
+      float* const to = last_micro() ? owner_.fold_->leaf(stream_, lane_, bucket_) : sum;
       ops::add(to, sum, addend_.as<float>(), range.size());
     }
-    if (last_micro()) owner_.fold_->push(stream_, lane_, bucket);
+    if (last_micro()) owner_.fold_->push(stream_, lane_, bucket_);
   }
 
   Replicated& owner_;
@@ -94,24 +89,24 @@ class Replicated::Sink : public nn::GradientSink {
 Replicated::Replicated(comm::Communicator& communicator, const ParameterTable& table,
                        float* parameters, optim::Optimizer& optimizer,
                        const optim::Options& optimizer_options, const Options& options)
-    : table_(table),
+    : table_(program.table()),
       parameters_(parameters),
       optimizer_(optimizer),
       optimizer_options_(optimizer_options),
       options_(options),
-      buckets_(make_buckets(table, options.bucket_bytes)),
-      bucket_of_(table.size()) {
+      buckets_(make_buckets(table_, program.runs(), options.bucket_bytes)),
+      bucket_of_(table_.size()) {
   comm::FoldLayout layout;
   layout.lanes = options.lanes;
   layout.streams = options.streams;
-  layout.flat_elements = table.flat_elements();
+  layout.flat_elements = table_.flat_elements();
   layout.record_bytes = sizeof(StepRecord);
   for (std::size_t b = 0; b < buckets_.size(); ++b) {
     layout.buckets.push_back(buckets_[b].range);
     std::fill(bucket_of_.begin() + buckets_[b].first, bucket_of_.begin() + buckets_[b].end,
               static_cast<int>(b));
   }
-  for (const Block& block : table.blocks())
+  for (const Block& block : table_.blocks())
     layout.blocks.push_back({block.begin, block.begin + block.elements});
   fold_ = comm::make_fold(communicator, layout, {&ops::add, &ops::sum_of_squares}, options.reduce);
   for (int s = 0; s < options.streams; ++s) sinks_.push_back(std::make_unique<Sink>(*this, s));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lockstep/core/parameter_table.h"
@@ -58,6 +59,8 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   const ParameterTable& table() const;
+  // The parameters of each op as [first, end) of the table, in table order: they complete together.
+  std::vector<std::pair<int, int>> runs() const;
   const ProgramOptions& options() const;
   // Where the flat buffer of parameters lies: once, before the first pack().
   void bind(const float* parameters);

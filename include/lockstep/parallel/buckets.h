@@ -2,6 +2,7 @@
 // backward pass completes them (from the table's end). A function of the model and bucket_bytes.
 #pragma once
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "lockstep/comm/fold.h"
@@ -14,8 +15,10 @@ struct Bucket {
   comm::Range range;  // elements of the flat buffer, from the first block's start to the last's end
 };
 
-// A bucket closes when the next parameter would take it past bucket_bytes; a parameter larger than
-// that is a bucket of its own.
-std::vector<Bucket> make_buckets(const ParameterTable& table, std::int64_t bucket_bytes);
+// runs: the parameters of each op, [first, end) in table order; an op's gradients stay together. A
+// bucket closes when the next run would take it past bucket_bytes; a larger run is a bucket alone.
+std::vector<Bucket> make_buckets(const ParameterTable& table,
+                                 const std::vector<std::pair<int, int>>& runs,
+                                 std::int64_t bucket_bytes);
 
 }  // namespace lockstep::parallel

@@ -37,8 +37,9 @@ struct StepOutcome {
 
 class Replicated {
  public:
-  // Collective. parameters: the flat buffer. All arguments by reference must outlive this.
-  Replicated(comm::Communicator& communicator, const ParameterTable& table, float* parameters,
+  // Collective. parameters: the flat buffer of the program's table. What is handed in by reference
+  // must outlive this.
+  Replicated(comm::Communicator& communicator, const nn::Program& program, float* parameters,
              optim::Optimizer& optimizer, const optim::Options& optimizer_options,
              const Options& options);
   ~Replicated();
