@@ -86,7 +86,7 @@ class Replicated::Sink : public nn::GradientSink {
   Buffer sum_, addend_;
 };
 
-Replicated::Replicated(comm::Communicator& communicator, const ParameterTable& table,
+Replicated::Replicated(comm::Communicator& communicator, const nn::Program& program,
                        float* parameters, optim::Optimizer& optimizer,
                        const optim::Options& optimizer_options, const Options& options)
     : table_(program.table()),
