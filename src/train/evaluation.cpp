@@ -1,0 +1,94 @@
+#include "train/evaluation.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <span>
+
+#include "lockstep/core/error.h"
+#include "lockstep/parallel/replicated.h"
+
+namespace lockstep::train {
+namespace {
+
+using comm::LaneRange;
+
+std::vector<LaneRange> cut_range(LaneRange range, int parts) {
+  std::vector<LaneRange> cut;
+  for (int p = 0; p < parts; ++p) {
+    cut.push_back(
+        {range.begin + range.size() * p / parts, range.begin + range.size() * (p + 1) / parts});
+  }
+  return cut;
+}
+
+}  // namespace
+
+double Evaluation::value(const std::string& name) const {
+  if (name == "loss") return loss;
+  for (const auto& [metric, value] : metrics) {
+    if (metric == name) return value;
+  }
+  throw UserError("this run does not measure '{}'", name);
+}
+
+Evaluation summarise(const nn::ProgramOptions& options, const ops::LaneRecord& folded) {
+  Evaluation out;
+  out.loss = folded.sums[0] / static_cast<double>(std::max<std::int64_t>(1, folded.counts[0]));
+  for (const ops::Metric& metric : options.metrics)
+    out.metrics.emplace_back(std::string(metric.name()), ops::value(metric, folded));
+  return out;
+}
+
+Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Streams& streams,
+                    data::RowReader& reader, std::int64_t lanes) {
+  const nn::ProgramOptions& options = program.options();
+  const std::int64_t n = reader.samples(), microbatch = options.microbatch;
+  const std::int64_t steps = (n + lanes * microbatch - 1) / (lanes * microbatch);
+  const auto dealt = comm::cut_lanes(lanes, communicator.size());
+  const LaneRange mine = dealt[communicator.topology().position];
+  const auto of_stream = cut_range(mine, options.streams);
+  std::vector<ops::LaneRecord> records(static_cast<std::size_t>(steps * mine.size()));
+  std::mutex reading;
+  streams.run([&](int stream) {
+    for (std::int64_t step = 0; step < steps; ++step) {
+      for (std::int64_t lane = of_stream[stream].begin; lane < of_stream[stream].end; ++lane) {
+        const std::int64_t first = (step * lanes + lane) * microbatch;
+        const std::int64_t valid = std::clamp<std::int64_t>(n - first, 0, microbatch);
+        if (valid == 0) continue;  // its record stays +0
+        const std::int64_t elements = options.sample.elements();
+        float* const input = program.input(stream);
+        {
+          const std::lock_guard lock(reading);  // one reader serves all streams
+          reader.read(first, valid, input, program.labels(stream), program.targets(stream));
+        }
+        std::fill(input + valid * elements, input + microbatch * elements, 0.0f);
+        std::fill(program.labels(stream) + valid, program.labels(stream) + microbatch, 0);
+        program.forward(stream, ops::Mode::kEvaluate, {}, valid,
+                        records[static_cast<std::size_t>(step * mine.size() + lane - mine.begin)]);
+      }
+    }
+  });
+  const auto all = communicator.gather_all(std::as_bytes(std::span(records)));
+  // all: by position, then step, then lane of that position.
+  ops::LaneRecord total;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    std::vector<parallel::StepRecord> leaves(static_cast<std::size_t>(lanes));
+    std::size_t base = 0;
+    for (const LaneRange& range : dealt) {
+      for (std::int64_t lane = range.begin; lane < range.end; ++lane) {
+        const std::size_t at =
+            base + static_cast<std::size_t>(step * range.size() + lane - range.begin);
+        std::memcpy(&leaves[lane].lane, all.data() + at * sizeof(ops::LaneRecord),
+                    sizeof(ops::LaneRecord));
+      }
+      base += static_cast<std::size_t>(steps * range.size());
+    }
+    total = ops::add(total, parallel::fold_in_tree(std::move(leaves)).lane);
+  }
+  Evaluation out = summarise(options, total);
+  out.samples = n;
+  return out;
+}
+
+}  // namespace lockstep::train

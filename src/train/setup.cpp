@@ -1,0 +1,149 @@
+#include "train/setup.h"
+
+#include <algorithm>
+
+#include "lockstep/core/error.h"
+
+namespace lockstep::train {
+namespace {
+
+std::string field_list(const data::Split& split) {
+  std::vector<std::string> names;
+  for (const data::Field& f : split.fields)
+    names.push_back(fmt::format("{} ({}, {})", f.name, name_of(f.dtype), f.sample.text()));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+const data::Field& named_field(const data::Split& split, const std::string& name, const char* key,
+                               const data::Manifest& manifest) {
+  const data::Field* field = split.find(name);
+  if (field == nullptr)
+    throw UserError("data.{} = \"{}\": {} has no such field in split '{}'; it has {}", key, name,
+                    manifest.file.string(), split.name, field_list(split));
+  return *field;
+}
+
+// With two fields, the one that is a class number, or the smaller one, is what is to be learned.
+void choose_fields(const Run& run, const data::Manifest& manifest, const data::Split& split,
+                   Task& task) {
+  if (!run.data.input.empty()) task.input = &named_field(split, run.data.input, "input", manifest);
+  if (!run.data.target.empty())
+    task.target = &named_field(split, run.data.target, "target", manifest);
+  if (task.input != nullptr && task.target != nullptr) return;
+  if (split.fields.size() != 2)
+    throw UserError(
+        "{} has {} fields in split '{}' ({}); say which with data.input and data.target",
+        manifest.file.string(), split.fields.size(), split.name, field_list(split));
+  const data::Field *a = &split.fields[0], *b = &split.fields[1];
+  const auto is_target = [](const data::Field& f) { return f.classes > 0 && f.sample.rank() == 0; };
+  const bool first_is_target =
+      is_target(*a) != is_target(*b) ? is_target(*a) : a->sample.elements() < b->sample.elements();
+  if (first_is_target) std::swap(a, b);
+  if (task.target == a || task.input == b) std::swap(a, b);
+  if (task.input == nullptr) task.input = a;
+  if (task.target == nullptr) task.target = b;
+}
+
+void choose_loss(const Run& run, Task& task) {
+  const bool classes = task.target->classes > 0 && task.target->sample.rank() == 0;
+  if (!run.model.loss.empty()) {
+    task.loss = ops::loss_from(run.model.loss);
+  } else {
+    task.loss = classes ? ops::LossKind::kSoftmaxCrossEntropy : ops::LossKind::kMse;
+  }
+  if (task.target_is_class() && !classes)
+    throw UserError(
+        "model.loss = \"softmax_cross_entropy\" needs one class number per sample, but field "
+        "'{}' is {} {}; use \"mse\" or another data.target",
+        task.target->name, name_of(task.target->dtype), task.target->sample.text());
+  const std::int64_t natural =
+      task.target_is_class() ? task.target->classes : task.target->sample.elements();
+  task.outputs = run.model.outputs > 0 ? run.model.outputs : natural;
+  if (task.outputs < natural || (!task.target_is_class() && task.outputs != natural))
+    throw UserError("model.outputs = {}, but field '{}' needs {}", task.outputs, task.target->name,
+                    natural);
+  task.metrics = run.model.metrics;
+  if (!task.metrics.empty()) return;
+  switch (task.loss) {
+    case ops::LossKind::kSoftmaxCrossEntropy:
+    case ops::LossKind::kBinaryCrossEntropy:
+      task.metrics = {"accuracy"};
+      break;
+    case ops::LossKind::kMse:
+    case ops::LossKind::kMae:
+      task.metrics = {"mae", "r2"};
+      break;
+  }
+}
+
+void check_monitor(const Run& run, const Task& task) {
+  const std::string& monitor = run.train.monitor;
+  if (monitor == "loss" ||
+      std::find(task.metrics.begin(), task.metrics.end(), monitor) != task.metrics.end())
+    return;
+  throw UserError("train.monitor = \"{}\" is neither \"loss\" nor a metric of this run ({})",
+                  monitor, fmt::join(task.metrics, ", "));
+}
+
+}  // namespace
+
+Task make_task(const Run& run, const data::Manifest& manifest) {
+  const data::Split* split = manifest.find(run.data.train);
+  if (split == nullptr) {
+    std::vector<std::string> names;
+    for (const data::Split& s : manifest.splits) names.push_back(s.name);
+    throw UserError("data.train = \"{}\": {} has no such split; it has {}", run.data.train,
+                    manifest.file.string(), fmt::join(names, ", "));
+  }
+  Task task;
+  choose_fields(run, manifest, *split, task);
+  choose_loss(run, task);
+  check_monitor(run, task);
+  const std::int64_t parts = run.train.lanes * run.train.accumulate;
+  task.microbatch = run.train.batch / parts;
+  if (task.microbatch < 1 || run.train.batch % parts != 0) {
+    const std::int64_t below = run.train.batch / parts * parts;
+    throw UserError(
+        "train.batch = {} does not divide into lanes * accumulate = {} * {}; the nearest that fit "
+        "are {}{}",
+        run.train.batch, run.train.lanes, run.train.accumulate,
+        below > 0 ? fmt::format("{} and ", below) : "", below + parts);
+  }
+  return task;
+}
+
+std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task) {
+  if (!run.model.layers.empty()) return run.model.layers;
+  return nn::make_preset(run.model.preset, task.input->sample, task.outputs);
+}
+
+nn::ProgramOptions program_options(const Run& run, const Task& task) {
+  nn::ProgramOptions options;
+  options.sample = task.input->sample.rank() == 0 ? Shape{1} : task.input->sample;
+  options.microbatch = task.microbatch;
+  options.outputs = task.outputs;
+  options.loss = task.loss;
+  options.metrics = ops::make_metrics(task.metrics);
+  options.streams = static_cast<int>(run.run.threads);
+  return options;
+}
+
+data::LoaderOptions loader_options(const Run& run, const Task& task, const std::string& split) {
+  data::LoaderOptions options;
+  options.split = split;
+  options.input = task.input->name;
+  options.target = task.target->name;
+  options.normalise = run.data.normalise;
+  options.target_is_class = task.target_is_class();
+  options.classes = task.target_is_class() ? task.outputs : 0;
+  options.seed = run.train.seed;
+  options.batch = run.train.batch;
+  options.lanes = run.train.lanes;
+  options.microbatch = task.microbatch;
+  options.accumulate = run.train.accumulate;
+  options.window = run.data.window;
+  options.check_finite = run.data.check_finite;
+  return options;
+}
+
+}  // namespace lockstep::train

@@ -1,0 +1,35 @@
+// From a resolved run and a dataset to what a training needs: which fields, which loss and metrics,
+// which layers, which sizes. Every choice that the run file leaves open is made here, from the
+// dataset's manifest alone.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lockstep/data/dataset.h"
+#include "lockstep/data/loader.h"
+#include "lockstep/nn/model.h"
+#include "lockstep/nn/program.h"
+#include "lockstep/ops/loss.h"
+#include "lockstep/train/run.h"
+
+namespace lockstep::train {
+
+struct Task {
+  const data::Field* input = nullptr;  // of the training split
+  const data::Field* target = nullptr;
+  ops::LossKind loss = ops::LossKind::kSoftmaxCrossEntropy;
+  std::vector<std::string> metrics;
+  std::int64_t outputs = 0;
+  std::int64_t microbatch = 0;
+  bool target_is_class() const { return loss == ops::LossKind::kSoftmaxCrossEntropy; }
+};
+
+// Throws UserError naming the run file's key and the dataset's fields where they do not fit.
+Task make_task(const Run& run, const data::Manifest& manifest);
+
+std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task);
+nn::ProgramOptions program_options(const Run& run, const Task& task);
+data::LoaderOptions loader_options(const Run& run, const Task& task, const std::string& split);
+
+}  // namespace lockstep::train
