@@ -95,7 +95,8 @@ Replicated::Replicated(comm::Communicator& communicator, const nn::Program& prog
       optimizer_options_(optimizer_options),
       options_(options),
       buckets_(make_buckets(table_, program.runs(), options.bucket_bytes)),
-      bucket_of_(table_.size()) {
+      bucket_of_(table_.size()),
+      leaves_(options.lanes) {
   comm::FoldLayout layout;
   layout.lanes = options.lanes;
   layout.streams = options.streams;
@@ -125,20 +126,19 @@ void Replicated::set_record(std::int64_t lane, const StepRecord& record) {
   fold_->set_record(lane, &record);
 }
 
-StepRecord fold_in_tree(std::vector<StepRecord> leaves) {
+StepRecord fold_in_tree(std::span<StepRecord> leaves) {
   const std::size_t lanes = leaves.size();
   for (std::size_t width = 1; width < lanes; width *= 2) {
     for (std::size_t i = 0; i + width < lanes; i += 2 * width)
       leaves[i] = add(leaves[i], leaves[i + width]);
   }
-  return leaves.at(0);
+  return leaves[0];
 }
 
-StepRecord Replicated::fold_records() const {
-  std::vector<StepRecord> leaves;
+StepRecord Replicated::fold_records() {
   for (std::int64_t lane = 0; lane < options_.lanes; ++lane)
-    leaves.push_back(*static_cast<const StepRecord*>(fold_->record(lane)));
-  return fold_in_tree(std::move(leaves));
+    leaves_[lane] = *static_cast<const StepRecord*>(fold_->record(lane));
+  return fold_in_tree(leaves_);
 }
 
 // All ranks see the same records and block values, so they all throw, or none.

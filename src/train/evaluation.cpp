@@ -72,8 +72,8 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
   const auto all = communicator.gather_all(std::as_bytes(std::span(records)));
   // all: by position, then step, then lane of that position.
   ops::LaneRecord total;
+  std::vector<parallel::StepRecord> leaves(static_cast<std::size_t>(lanes));
   for (std::int64_t step = 0; step < steps; ++step) {
-    std::vector<parallel::StepRecord> leaves(static_cast<std::size_t>(lanes));
     std::size_t base = 0;
     for (const LaneRange& range : dealt) {
       for (std::int64_t lane = range.begin; lane < range.end; ++lane) {
@@ -84,7 +84,7 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
       }
       base += static_cast<std::size_t>(steps * range.size());
     }
-    total = ops::add(total, parallel::fold_in_tree(std::move(leaves)).lane);
+    total = ops::add(total, parallel::fold_in_tree(leaves).lane);
   }
   Evaluation out = summarise(options, total);
   out.samples = n;

@@ -3,29 +3,29 @@
 namespace lockstep::train {
 
 parallel::StepOutcome TrainingStep::run(std::int64_t step, data::Position at, Requests requests) {
-  streams_.run([&](int stream) {
+  const Job job{step, at, requests};
+  // Two pointers fit a std::function without an allocation.
+  streams_.run([this, &job](int stream) {
     const comm::LaneRange lanes = strategy_.lanes(stream);
-    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane)
-      run_lane(stream, lane, step, at, requests);
+    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) run_lane(stream, lane, job);
   });
   const parallel::StepOutcome outcome = strategy_.finish(step);
   program_.pack();
   return outcome;
 }
 
-void TrainingStep::run_lane(int stream, std::int64_t lane, std::int64_t step, data::Position at,
-                            Requests requests) {
+void TrainingStep::run_lane(int stream, std::int64_t lane, const Job& job) {
   parallel::StepRecord record;
   for (std::int64_t micro = 0; micro < accumulate_; ++micro) {
-    const RandomKey random{seed_, static_cast<std::uint64_t>(step),
+    const RandomKey random{seed_, static_cast<std::uint64_t>(job.step),
                            static_cast<std::uint32_t>(lane * accumulate_ + micro)};
-    loader_.fill(lane, at, micro, program_.input(stream), program_.labels(stream),
+    loader_.fill(lane, job.at, micro, program_.input(stream), program_.labels(stream),
                  program_.targets(stream));
     program_.forward(stream, ops::Mode::kTrain, random, program_.options().microbatch, record.lane);
     program_.backward(stream, random, strategy_.begin(stream, lane, micro));
   }
-  record.stop_requests = requests.stop ? 1 : 0;
-  record.save_requests = requests.save ? 1 : 0;
+  record.stop_requests = job.requests.stop ? 1 : 0;
+  record.save_requests = job.requests.save ? 1 : 0;
   strategy_.set_record(lane, record);
 }
 

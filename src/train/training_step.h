@@ -29,8 +29,12 @@ class TrainingStep {
   parallel::StepOutcome run(std::int64_t step, data::Position at, Requests requests);
 
  private:
-  void run_lane(int stream, std::int64_t lane, std::int64_t step, data::Position at,
-                Requests requests);
+  struct Job {
+    std::int64_t step;
+    data::Position at;
+    Requests requests;
+  };
+  void run_lane(int stream, std::int64_t lane, const Job& job);
 
   nn::Program& program_;
   data::Loader& loader_;

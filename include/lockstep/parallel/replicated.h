@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
@@ -58,7 +59,7 @@ class Replicated {
 
  private:
   class Sink;
-  StepRecord fold_records() const;
+  StepRecord fold_records();
   void refuse_non_finite(std::int64_t step) const;
 
   const ParameterTable& table_;
@@ -67,12 +68,13 @@ class Replicated {
   const optim::Options optimizer_options_;
   const Options options_;
   std::vector<Bucket> buckets_;
-  std::vector<int> bucket_of_;  // parameter -> bucket
+  std::vector<int> bucket_of_;      // parameter -> bucket
+  std::vector<StepRecord> leaves_;  // scratch of fold_records()
   std::unique_ptr<comm::Fold> fold_;
   std::vector<std::unique_ptr<Sink>> sinks_;
 };
 
-// Adds leaves in the one tree over lanes; leaves[i] belongs to lane i.
-StepRecord fold_in_tree(std::vector<StepRecord> leaves);
+// Adds leaves in the one tree over lanes, in place; leaves[i] belongs to lane i.
+StepRecord fold_in_tree(std::span<StepRecord> leaves);
 
 }  // namespace lockstep::parallel
