@@ -16,11 +16,18 @@ void scale(float* x, float factor, std::int64_t n);
 // Optimizer updates of one block. g is the folded sum; the gradient is g * g_scale (1 / valid
 // count, times the clipping factor), rounded once. decay: decoupled for adamw and lamb, added to
 // the gradient for sgd and adam (as PyTorch).
-struct SgdStep { float lr, momentum, decay, g_scale; bool nesterov, first; };
+struct SgdStep {
+  float lr, momentum, decay, g_scale;
+  bool nesterov, first;
+};
 void sgd(float* p, float* momentum_buffer, const float* g, std::int64_t n, const SgdStep& s);
 // bias corrections c1 = 1 - beta1^t, c2 = 1 - beta2^t are formed by the caller in double.
-// In double, because 1 - beta2 is formed inside: with 0.999 rounded to fp32 it would be off by 5e-5.
-struct AdamStep { double lr, beta1, beta2, epsilon, decay, g_scale, c1, c2; bool decoupled; };
+// In double, because 1 - beta2 is formed inside: with 0.999 rounded to fp32 it would be off by
+// 5e-5.
+struct AdamStep {
+  double lr, beta1, beta2, epsilon, decay, g_scale, c1, c2;
+  bool decoupled;
+};
 void adam(float* p, float* m, float* v, const float* g, std::int64_t n, const AdamStep& s);
 // LAMB (You et al. 2020): first pass updates m, v and writes u = m^/(sqrt(v^)+eps) + decay * p into
 // `update`; the caller forms the trust ratio from norms, then applies p -= lr * ratio * u.

@@ -1,0 +1,3 @@
+#define LOCKSTEP_SIMD 512
+#define LOCKSTEP_KERNELS kAvx512Kernels
+#include "ops/cpu/kernels_table.inl"
