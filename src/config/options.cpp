@@ -1,0 +1,301 @@
+#include "config/options.h"
+
+#include <algorithm>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/isa.h"
+#include "lockstep/ops/loss.h"
+#include "lockstep/ops/op.h"
+
+namespace lockstep::config {
+namespace {
+
+// Where an option lives in the run: a generic lambda serves reading and writing.
+#define AT(member) \
+  [](auto& run) -> auto& { return run.member; }
+
+using train::Run;
+using Table = std::vector<Option<Run>>;
+
+template <class At>
+Option<Run> key(std::string name, At at, std::string help) {
+  return option<Run>(std::move(name), at, std::move(help));
+}
+
+template <class Enum>
+Words<Enum> named(std::initializer_list<Enum> values) {
+  Words<Enum> words;
+  for (const Enum value : values) words.emplace_back(std::string(name_of(value)), value);
+  return words;
+}
+
+Table data_table() {
+  using data::Normalise;
+  Table t;
+  t.push_back(key("path", AT(data.path), "Dataset file (HDF5), as `lockstep import` writes it."));
+  t.push_back(
+      key("input", AT(data.input), "Field that the model reads. Empty: found in the file."));
+  t.push_back(key("target", AT(data.target), "Field that it learns. Empty: found in the file."));
+  t.push_back(key("train", AT(data.train), "Name of the split to train on.").not_empty());
+  t.push_back(key("val", AT(data.val),
+                  "Name of the split that is evaluated during training. Empty: none."));
+  t.push_back(
+      key("test", AT(data.test), "Name of the split that is evaluated at the end. Empty: none."));
+  t.push_back(
+      choice<Run>("normalise", AT(data.normalise),
+                  Words<Normalise>{{"none", Normalise::kNone},
+                                   {"unit", Normalise::kUnit},
+                                   {"standard", Normalise::kStandard}},
+                  "Inputs as stored, mapped to [0, 1], or to mean 0 and deviation 1, by the "
+                  "training split's statistics."));
+  t.push_back(key("window", AT(data.window),
+                  "Samples that a lane shuffles over. 0: chosen from the dataset.")
+                  .at_least(0));
+  t.push_back(key("check_finite", AT(data.check_finite),
+                  "Stop at a NaN or an infinity in an input, naming its row."));
+  return t;
+}
+
+Table model_table() {
+  using ops::Activation;
+  Texts activations;
+  for (const Activation a :
+       {Activation::kRelu, Activation::kLeakyRelu, Activation::kGelu, Activation::kGeluTanh,
+        Activation::kSilu, Activation::kTanh, Activation::kSigmoid}) {
+    activations.emplace_back(ops::name_of(a));
+  }
+  Texts losses;
+  for (const auto kind : {ops::LossKind::kSoftmaxCrossEntropy, ops::LossKind::kMse,
+                          ops::LossKind::kMae, ops::LossKind::kBinaryCrossEntropy}) {
+    losses.emplace_back(ops::name_of(kind));
+  }
+  Table t;
+  t.push_back(key("preset", AT(model.preset.preset),
+                  "A ready-made model; or describe one's own in [[model.layers]].")
+                  .one_of(nn::preset_names()));
+  t.push_back(key("hidden", AT(model.preset.hidden), "Widths of the hidden layers.")
+                  .at_least(1)
+                  .only("preset", {"mlp"}));
+  t.push_back(key("activation", AT(model.preset.activation), "Between the hidden layers.")
+                  .one_of(activations)
+                  .not_empty()
+                  .only("preset", {"mlp"}));
+  t.push_back(
+      key("dropout", AT(model.preset.dropout), "Probability that a hidden value is dropped.")
+          .in({0, 1, false, true})
+          .only("preset", {"mlp", "lenet"}));
+  t.push_back(key("width", AT(model.preset.width), "Channels of the first stage.")
+                  .at_least(1)
+                  .only("preset", {"resnet20"}));
+  t.push_back(key("outputs", AT(model.outputs),
+                  "Outputs of the model. 0: the target's classes, or its width.")
+                  .at_least(0));
+  t.push_back(
+      key("loss", AT(model.loss), "Empty: softmax_cross_entropy for classes, mse for numbers.")
+          .one_of(losses));
+  t.push_back(key("metrics", AT(model.metrics),
+                  "Any of accuracy, topK (top5), mae, r2. Empty: by the loss.")
+                  .checked([](const Value& v) { ops::make_metrics(std::get<Texts>(v)); }));
+  return t;
+}
+
+Table train_table() {
+  Table t;
+  t.push_back(key("batch", AT(train.batch),
+                  "Samples per step over all ranks; a multiple of lanes x accumulate.")
+                  .at_least(1));
+  t.push_back(key("lanes", AT(train.lanes),
+                  "Independent streams that a step is cut into; at most this many ranks can work. "
+                  "The numbers depend on it, and never on the ranks.")
+                  .between(1, 65536));
+  t.push_back(key("accumulate", AT(train.accumulate),
+                  "Microbatches that a lane runs one after another per step.")
+                  .between(1, 65536));
+  t.push_back(key("epochs", AT(train.epochs), "Passes over the training split.").at_least(1));
+  t.push_back(
+      key("steps", AT(train.steps), "Stop after this many steps. 0: by epochs.").at_least(0));
+  t.push_back(key("seed", AT(train.seed), "Every random number of the run follows from it."));
+  t.push_back(key("precision", AT(train.precision), "Number format of the arithmetic.")
+                  .one_of({"fp32"})
+                  .not_empty());
+  t.push_back(key("evaluate_every", AT(train.evaluate_every),
+                  "Epochs between evaluations of data.val. 0: only at the end.")
+                  .at_least(0));
+  t.push_back(key("patience", AT(train.patience),
+                  "Early stopping: evaluations without improvement that end the run. 0: off.")
+                  .at_least(0));
+  t.push_back(key("min_delta", AT(train.min_delta), "Improvement that counts as one.").at_least(0));
+  t.push_back(
+      key("monitor", AT(train.monitor),
+          "What early stopping and the best checkpoint go by: loss, or a metric of data.val.")
+          .not_empty()
+          .checked([](const Value& v) {
+            const auto& name = std::get<std::string>(v);
+            if (name != "loss") ops::make_metrics({name});
+          }));
+  return t;
+}
+
+Table optimizer_table() {
+  using optim::Kind;
+  using optim::Schedule;
+  const Texts adaptive{"adam", "adamw", "lamb"};
+  Table t;
+  t.push_back(choice<Run>("kind", AT(optimizer.kind),
+                          named({Kind::kSgd, Kind::kAdam, Kind::kAdamW, Kind::kLamb}),
+                          "How gradients become new parameters."));
+  t.push_back(key("lr", AT(optimizer.lr), "Learning rate, after warm-up.").at_least(0));
+  t.push_back(key("momentum", AT(optimizer.momentum), "Part of the last direction that is kept.")
+                  .in({0, 1, false, true})
+                  .only("kind", {"sgd"}));
+  t.push_back(key("nesterov", AT(optimizer.nesterov), "Nesterov's form of momentum.")
+                  .only("kind", {"sgd"}));
+  t.push_back(key("beta1", AT(optimizer.beta1), "Decay of the mean of gradients.")
+                  .in({0, 1, false, true})
+                  .only("kind", adaptive));
+  t.push_back(key("beta2", AT(optimizer.beta2), "Decay of the mean of squared gradients.")
+                  .in({0, 1, false, true})
+                  .only("kind", adaptive));
+  t.push_back(key("epsilon", AT(optimizer.epsilon), "Added to the root of that mean.")
+                  .above(0)
+                  .only("kind", adaptive));
+  t.push_back(
+      key("decay", AT(optimizer.decay),
+          "Weight decay; biases and norms are spared. Decoupled for adamw and lamb, added to "
+          "the gradient for sgd and adam.")
+          .at_least(0));
+  t.push_back(choice<Run>("schedule", AT(optimizer.schedule),
+                          named({Schedule::kConstant, Schedule::kStep, Schedule::kLinear,
+                                 Schedule::kCosine, Schedule::kInverseSqrt}),
+                          "How the learning rate changes after warm-up."));
+  t.push_back(key("warmup", AT(optimizer.warmup), "Steps over which the learning rate rises to lr.")
+                  .at_least(0));
+  t.push_back(key("total_steps", AT(optimizer.total_steps),
+                  "Step at which the schedule ends. 0: the end of the run.")
+                  .at_least(0)
+                  .only("schedule", {"linear", "cosine"}));
+  t.push_back(
+      key("step_every", AT(optimizer.step_every), "Steps between two falls of the learning rate.")
+          .at_least(0)
+          .only("schedule", {"step"}));
+  t.push_back(key("step_factor", AT(optimizer.step_factor), "What each fall multiplies it by.")
+                  .in({0, 1, true, false})
+                  .only("schedule", {"step"}));
+  t.push_back(
+      key("min_lr", AT(optimizer.min_lr), "The learning rate never falls below it.").at_least(0));
+  t.push_back(key("clip", AT(optimizer.clip),
+                  "Largest global norm of the gradient; longer ones are scaled down. 0: off.")
+                  .at_least(0));
+  return t;
+}
+
+Table parallel_table() {
+  Table t;
+  t.push_back(key("strategy", AT(parallel.strategy), "Who holds parameters and optimizer state.")
+                  .one_of({"replicated"})
+                  .not_empty());
+  t.push_back(
+      key("reduce", AT(parallel.reduce),
+          "fold: the same bits on any number of ranks. mpi: MPI's own reduction, for comparison.")
+          .one_of({"fold", "mpi"})
+          .not_empty());
+  t.push_back(key("bucket_bytes", AT(parallel.bucket_bytes),
+                  "Gradients leave in buckets of about this size, in bytes.")
+                  .between(4096, 1 << 30));
+  t.push_back(
+      key("pretend_nodes", AT(parallel.pretend_nodes),
+          "For tests of the path between nodes on one machine: the node of each rank, \"0,1,1\".")
+          .checked([](const Value& v) {
+            const auto& text = std::get<std::string>(v);
+            if (text.find_first_not_of("0123456789,") != std::string::npos) {
+              throw UserError(
+                  "parallel.pretend_nodes = \"{}\" is not a list of node numbers; "
+                  "write the node of each rank, as \"0,1,1\"",
+                  text);
+            }
+          }));
+  return t;
+}
+
+Table run_table() {
+  Texts isas{"auto"};
+  for (const Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kPlain}) isas.emplace_back(name_of(isa));
+  Table t;
+  t.push_back(key("threads", AT(run.threads), "Lanes that a rank runs at once.").between(1, 1024));
+  t.push_back(key("isa", AT(run.isa),
+                  "Widest instruction set to use; set it when the machines of a run differ.")
+                  .one_of(isas)
+                  .not_empty());
+  t.push_back(
+      key("device", AT(run.device), "Where the arithmetic runs.").one_of({"cpu"}).not_empty());
+  t.push_back(key("watchdog", AT(run.watchdog),
+                  "Seconds after which a wait for another rank stops the run.")
+                  .above(0));
+  t.push_back(key("mixed", AT(run.mixed),
+                  "Allow machines that differ; equal bits are then no longer promised."));
+  return t;
+}
+
+Table checkpoint_table() {
+  Table t;
+  t.push_back(
+      key("dir", AT(checkpoint.dir), "Folder of the checkpoints and metrics.jsonl. Empty: none."));
+  Option<Run> every =
+      key("every", AT(checkpoint.every),
+          "A time (30s, 10min, 2h), a number of steps or epochs (500steps, 1epoch), or end.");
+  every.may_be_empty = false;
+  every.check = [](const Value& v) { checkpoint_interval(std::get<std::string>(v)); };
+  every.set = [](Run& run, const Value& v) {
+    run.checkpoint.every = checkpoint_interval(std::get<std::string>(v));
+  };
+  t.push_back(std::move(every));
+  t.push_back(
+      key("keep", AT(checkpoint.keep), "Newest checkpoints that are kept, besides the best.")
+          .between(1, 1000000));
+  return t;
+}
+
+Table log_table() {
+  Table t;
+  t.push_back(key("every", AT(log.every),
+                  "Seconds between progress lines when the output is not a terminal.")
+                  .above(0));
+  t.push_back(key("window", AT(log.window), "Steps per line of metrics.jsonl.").at_least(1));
+  return t;
+}
+#undef AT
+
+}  // namespace
+
+const Option<Run>* SectionTable::find(const std::string& key) const {
+  const auto found = std::ranges::find(options, key, &Option<Run>::name);
+  return found == options.end() ? nullptr : &*found;
+}
+
+std::string SectionTable::deciding_value(const Option<Run>& o, const Run& run) const {
+  return std::get<std::string>(find(o.only_with)->get(run));
+}
+
+bool SectionTable::applies(const Option<Run>& o, const Run& run) const {
+  return o.only_for.empty() || o.applies_to(deciding_value(o, run));
+}
+
+const std::vector<SectionTable>& sections() {
+  static const std::vector<SectionTable> all{
+      {"data", "Where the samples are.", data_table()},
+      {"model", "What is trained.", model_table()},
+      {"train", "How long, in what pieces, and when it is evaluated.", train_table()},
+      {"optimizer", "How gradients become new parameters.", optimizer_table()},
+      {"parallel", "How the ranks work together.", parallel_table()},
+      {"run", "How a rank uses its machine.", run_table()},
+      {"checkpoint", "What is saved, and when.", checkpoint_table()},
+      {"log", "What is said, and how often.", log_table()}};
+  return all;
+}
+
+const SectionTable* find_section(const std::string& name) {
+  const auto found = std::ranges::find(sections(), name, &SectionTable::name);
+  return found == sections().end() ? nullptr : &*found;
+}
+
+}  // namespace lockstep::config

@@ -1,0 +1,39 @@
+// TOML text to values and where they stand. The only file pair that knows the TOML parser.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/declaration.h"
+
+namespace lockstep::config {
+
+// What was written for one key, before it is known whether the key exists.
+class Written {
+ public:
+  virtual ~Written() = default;
+  // As the declared type; throws UserError (without the place) when it is something else.
+  virtual Value as(const Declaration& declaration, const std::string& key) const = 0;
+};
+
+struct Entry {
+  std::string section, key, where;  // where: "run.toml:3", or "--set train.batch=7"
+  std::shared_ptr<const Written> written;
+};
+struct LayerEntry {
+  std::string where;
+  std::vector<Entry> keys;
+};
+struct Document {
+  std::vector<Entry> entries;      // in the order of the file
+  std::vector<LayerEntry> layers;  // [[model.layers]]
+  std::string layers_where;
+};
+
+// Throws UserError (file, line) for what is not TOML, is in no section, or nests deeper than
+// section.key.
+Document read_document(const std::string& toml, const std::string& name);
+// "section.key=value"; the value is TOML, or bare text or a bare list where the type wants one.
+Entry read_override(const std::string& argument);
+
+}  // namespace lockstep::config
