@@ -20,6 +20,10 @@ struct Kernels {
   void (*adam)(float* p, float* m, float* v, const float* g, std::int64_t n, const AdamStep& s);
   void (*lamb_direction)(float* update, const float* p, float* m, float* v, const float* g,
                          std::int64_t n, const AdamStep& s);
+
+  // y = f(x); y may be x. Bounds on their errors: tests/ops/simd_math_test.cpp.
+  using Map = void (*)(float* y, const float* x, std::int64_t n);
+  Map exp, log, tanh, erf, sigmoid;
 };
 
 const Kernels& kernels();         // of the ISA in force, or of the UseIsa that lives

@@ -1,5 +1,6 @@
 // Defines LOCKSTEP_KERNELS, the table of the form that LOCKSTEP_SIMD names.
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/math_loops.inl"
 #include "ops/cpu/simd.h"
 #include "ops/cpu/vector_loops.inl"
 
@@ -14,6 +15,11 @@ const Kernels LOCKSTEP_KERNELS = {
     .sgd = sgd_loop,
     .adam = adam_loop,
     .lamb_direction = lamb_direction_loop,
+    .exp = exp_loop,
+    .log = log_loop,
+    .tanh = tanh_loop,
+    .erf = erf_loop,
+    .sigmoid = sigmoid_loop,
 };
 
 }  // namespace lockstep::ops
