@@ -9,22 +9,24 @@
 namespace lockstep::data {
 
 struct ImportOptions {
-  std::string format;                              // "idx" or "csv"; "" guesses from the names
-  std::vector<std::filesystem::path> train, test;  // idx: images then labels (.gz allowed); csv: one file
+  std::string format;  // "idx" or "csv"; "" guesses from the names
+  std::vector<std::filesystem::path> train,
+      test;  // idx: images then labels (.gz allowed); csv: one file
   std::filesystem::path out;
-  double val_fraction = 0.1;   // of the training samples, chosen by seed, when no val is given
-  double test_fraction = 0;    // likewise when no test is given
+  double val_fraction = 0.1;  // of the training samples, chosen by seed, when no val is given
+  double test_fraction = 0;   // likewise when no test is given
   std::uint64_t seed = 1;
   std::int64_t chunk_bytes = 256 << 10;
-  int deflate = 0;             // 0: not compressed; 1..9
-  std::string target;          // csv: name of the target column (default: the last one)
-  bool target_is_class = true; // csv: integer classes (or names, sorted, numbered) or a number
+  int deflate = 0;              // 0: not compressed; 1..9
+  std::string target;           // csv: name of the target column (default: the last one)
+  bool target_is_class = true;  // csv: integer classes (or names, sorted, numbered) or a number
   bool overwrite = false;
 };
 
 // Writes options.out atomically (temporary name, fsync, rename). Streams; never the whole input in
 // memory at once beyond what IDX needs. Throws DataError naming file and row for bad input.
-void import_dataset(const ImportOptions& options, const std::function<void(double fraction)>& progress);
+void import_dataset(const ImportOptions& options,
+                    const std::function<void(double fraction)>& progress);
 
 // Text of `lockstep inspect FILE`: splits, fields, types, shapes, chunks, statistics.
 std::string inspect_text(const std::filesystem::path& file);

@@ -15,33 +15,38 @@
 
 namespace lockstep::data {
 
-enum class Normalise { kNone, kUnit, kStandard };  // kUnit: to [0, 1] by min and max; kStandard: mean 0, deviation 1
+enum class Normalise {
+  kNone,
+  kUnit,
+  kStandard
+};  // kUnit: to [0, 1] by min and max; kStandard: mean 0, deviation 1
 
 struct LoaderOptions {
   std::string split = "train";
-  std::string input, target;      // field names
+  std::string input, target;  // field names
   Normalise normalise = Normalise::kStandard;
-  bool target_is_class = true;    // int32 labels, else float values
-  std::int64_t classes = 0;       // labels must lie in [0, classes); DataError names file, dataset, row
+  bool target_is_class = true;  // int32 labels, else float values
+  std::int64_t classes = 0;  // labels must lie in [0, classes); DataError names file, dataset, row
   std::uint64_t seed = 1;
   bool shuffle = true;
-  std::int64_t batch = 0, lanes = 1, microbatch = 0, accumulate = 1;  // batch = lanes*accumulate*microbatch
-  std::int64_t window = 0;        // samples; 0: chosen from the dataset alone
-  bool check_finite = true;       // NaN or infinity in an input: DataError naming file, dataset, row
+  std::int64_t batch = 0, lanes = 1, microbatch = 0,
+               accumulate = 1;  // batch = lanes*accumulate*microbatch
+  std::int64_t window = 0;      // samples; 0: default_window()
+  bool check_finite = true;     // NaN or infinity in an input: DataError naming file, dataset, row
 };
 
 // Where training stands. Stored in checkpoints; independent of ranks.
 struct Position {
   std::int64_t epoch = 0;
-  std::int64_t step = 0;          // within the epoch
+  std::int64_t step = 0;  // within the epoch
   bool operator==(const Position&) const = default;
 };
 
 struct LoaderTimes {
-  double wait = 0;     // the caller waited for a window
-  double gather = 0;   // the caller gathered and converted
-  std::int64_t samples = 0;       // handed out by this rank
-  std::int64_t bytes_read = 0;    // from the file, by this rank's thread
+  double wait = 0;              // the caller waited for a window
+  double gather = 0;            // the caller gathered and converted
+  std::int64_t samples = 0;     // handed out by this rank
+  std::int64_t bytes_read = 0;  // from the file, by this rank's thread
 };
 
 // Training order: shuffled windows, endless; the dropped tail differs from epoch to epoch.
@@ -52,23 +57,35 @@ class Loader {
   virtual std::int64_t window() const = 0;           // samples, as chosen
   // Starts prefetching for these lanes of this rank from `at`. Collective once, at start.
   virtual void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) = 0;
-  // Fills input [microbatch, sample...] as float and the target (labels or values) of one
-  // accumulation `micro` of a lane. Called by one thread per lane at a time; steps ascend.
+  // Fills input [microbatch, sample...] as float and the target (labels or values; the other
+  // pointer may be null) of one accumulation `micro` of a lane. Called by one thread per lane at a
+  // time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and throws its
+  // DataError.
   virtual void fill(std::int64_t lane, Position at, std::int64_t micro, float* input,
                     std::int32_t* labels, float* targets) = 0;
-  virtual const LoaderTimes& times() const = 0;
-  virtual std::size_t window_bytes() const = 0;      // shared memory of this rank, for the ledger
+  virtual const LoaderTimes& times() const = 0;  // as of now, until the next call
+  virtual std::size_t window_bytes() const = 0;  // shared memory of this rank, for the ledger
 };
 std::unique_ptr<Loader> make_loader(comm::Communicator& communicator, const Manifest& manifest,
                                     const LoaderOptions& options);
 
+// Rows per chunk that an epoch is shuffled by: the chunk rows of the larger field; for a contiguous
+// field as many as fit 256 KiB. Never fewer than 1.
+std::int64_t order_chunk(const Field& input, const Field& target);
+
+// As many samples as fit 16 MiB, at most 8192, at least one microbatch. A rank holds two windows
+// for each of its lanes.
+std::int64_t default_window(const Field& input, const Field& target, std::int64_t microbatch);
+
 // The order itself, as plain data: row numbers in the split that lane takes at epoch, in order.
-// Pure function; the loader uses it, tests compare it.
+// Pure function of its arguments; options.window > 0 (Loader::window()), chunk as order_chunk().
 std::vector<std::int64_t> lane_order(std::int64_t samples, std::int64_t chunk,
-                                     const LoaderOptions& options, std::int64_t epoch, std::int64_t lane);
+                                     const LoaderOptions& options, std::int64_t epoch,
+                                     std::int64_t lane);
 
 // Evaluation order: rows [first, first + count) of the split, converted the same way. Any rank may
-// read any rows. Reads ahead sequentially.
+// read any rows, several threads may call. Keeps the last decoded chunk, so that reading in order
+// decodes each chunk once. Needs options.split, input, target, normalise, classes, checks.
 class RowReader {
  public:
   virtual ~RowReader() = default;

@@ -1,0 +1,138 @@
+#include "hdf5.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "lockstep/core/error.h"
+
+namespace lockstep::data {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "byte orders are handled for little endian");
+
+herr_t keep_innermost(unsigned n, const H5E_error2_t* error, void* text) {
+  if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(text) = error->desc;
+  return 0;
+}
+
+}  // namespace
+
+std::mutex& hdf5_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+Hdf5Lock::Hdf5Lock() : lock_(hdf5_mutex()) {
+  static const bool silenced = [] { return H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0; }();
+  static_cast<void>(silenced);
+}
+
+std::string hdf5_reason() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &text);
+  H5Eclear2(H5E_DEFAULT);
+  return text;
+}
+
+std::optional<DType> dtype_of(hid_t type) {
+  const std::size_t size = H5Tget_size(type);
+  const H5T_class_t kind = H5Tget_class(type);
+  if (kind != H5T_INTEGER && kind != H5T_FLOAT) return std::nullopt;
+  const H5T_order_t order = H5Tget_order(type);
+  if (order != H5T_ORDER_LE && order != H5T_ORDER_BE) return std::nullopt;
+  if (H5Tget_precision(type) != size * 8 || H5Tget_offset(type) != 0) return std::nullopt;
+  if (kind == H5T_FLOAT) {
+    std::size_t sign, exponent, exponent_bits, mantissa, mantissa_bits;
+    if (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &mantissa, &mantissa_bits) < 0)
+      return std::nullopt;
+    if (size == 2 && exponent_bits == 5 && mantissa_bits == 10) return DType::kF16;
+    if (size == 4 && exponent_bits == 8 && mantissa_bits == 23) return DType::kF32;
+    if (size == 8 && exponent_bits == 11 && mantissa_bits == 52) return DType::kF64;
+    return std::nullopt;
+  }
+  const bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
+  switch (size) {
+    case 1:
+      return is_signed ? DType::kI8 : DType::kU8;
+    case 2:
+      return is_signed ? DType::kI16 : DType::kU16;
+    case 4:
+      return is_signed ? DType::kI32 : DType::kU32;
+    case 8:
+      return is_signed ? DType::kI64 : DType::kU64;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool is_big_endian(hid_t type) {
+  return H5Tget_size(type) > 1 && H5Tget_order(type) == H5T_ORDER_BE;
+}
+
+Handle memory_type(hid_t file_type) {
+  Handle type(H5Tcopy(file_type), H5Tclose);
+  if (type) H5Tset_order(type.get(), H5T_ORDER_LE);
+  return type;
+}
+
+Handle native_type(DType type) {
+  const auto copy = [](hid_t id) { return Handle(H5Tcopy(id), H5Tclose); };
+  switch (type) {
+    case DType::kF32:
+      return copy(H5T_IEEE_F32LE);
+    case DType::kF64:
+      return copy(H5T_IEEE_F64LE);
+    case DType::kU8:
+      return copy(H5T_STD_U8LE);
+    case DType::kI8:
+      return copy(H5T_STD_I8LE);
+    case DType::kU16:
+      return copy(H5T_STD_U16LE);
+    case DType::kI16:
+      return copy(H5T_STD_I16LE);
+    case DType::kU32:
+      return copy(H5T_STD_U32LE);
+    case DType::kI32:
+      return copy(H5T_STD_I32LE);
+    case DType::kU64:
+      return copy(H5T_STD_U64LE);
+    case DType::kI64:
+      return copy(H5T_STD_I64LE);
+    default:
+      break;
+  }
+  LOCKSTEP_CHECK(false, "no file type for {}", name_of(type));
+  return {};
+}
+
+InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
+  // The plain reason first: HDF5's own words for a missing file are of no use to anybody.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor_ < 0)
+    throw DataError("cannot open the data file {}: {}", path.string(), std::strerror(errno));
+  Hdf5Lock lock;
+  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_sec2(access.get());
+  // Locks fail on many shared file systems, and nobody writes these files in place.
+  H5Pset_file_locking(access.get(), false, true);
+  file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
+  if (!file_) {
+    const std::string reason = hdf5_reason();
+    ::close(descriptor_);
+    throw DataError("{} is not a readable HDF5 file ({}); copy or import it again", path.string(),
+                    reason);
+  }
+}
+
+InputFile::~InputFile() {
+  Hdf5Lock lock;
+  file_.close();
+  ::close(descriptor_);
+}
+
+}  // namespace lockstep::data

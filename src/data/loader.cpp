@@ -1,0 +1,120 @@
+#include "lockstep/data/loader.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "lockstep/core/clock.h"
+#include "lockstep/core/error.h"
+#include "order.h"
+#include "prefetch.h"
+#include "samples.h"
+#include "window_store.h"
+
+namespace lockstep::data {
+namespace {
+
+class FileLoader final : public Loader {
+ public:
+  FileLoader(comm::Communicator& communicator, const Manifest& manifest,
+             const LoaderOptions& options)
+      : communicator_(communicator), options_(options), samples_(manifest, options) {
+    if (options_.window <= 0)
+      options_.window = default_window(samples_.input(), samples_.target(), options_.microbatch);
+    cuts_ = make_cuts(samples_.count(), options_);
+  }
+
+  std::int64_t steps_per_epoch() const override { return cuts_.steps; }
+  std::int64_t window() const override { return options_.window; }
+  std::size_t window_bytes() const override { return store_ ? store_->bytes() : 0; }
+
+  void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) override {
+    LOCKSTEP_CHECK(prefetch_ == nullptr, "a loader starts once");
+    std::vector<std::int64_t> lanes;
+    for (const comm::LaneRange& range : lanes_of_streams)
+      for (std::int64_t lane = range.begin; lane < range.end; ++lane) {
+        index_of_[lane] = static_cast<int>(lanes.size());
+        lanes.push_back(lane);
+      }
+    store_ =
+        std::make_unique<WindowStore>(communicator_, static_cast<int>(lanes.size()),
+                                      slot_layout(cuts_.window, samples_.input().sample_bytes(),
+                                                  samples_.target().sample_bytes()));
+    if (at.step == cuts_.steps) at = {at.epoch + 1, 0};
+    LOCKSTEP_CHECK(at.epoch >= 0 && at.step >= 0 && at.step < cuts_.steps, "step {}", at.step);
+    prefetch_ = std::make_unique<Prefetch>(
+        samples_, options_, cuts_, order_chunk(samples_.input(), samples_.target()), *store_,
+        std::move(lanes), number_of(at.epoch, at.step * cuts_.per_step));
+  }
+
+  void fill(std::int64_t lane, Position at, std::int64_t micro, float* input, std::int32_t* labels,
+            float* targets) override {
+    LOCKSTEP_CHECK(at.step < cuts_.steps && micro < options_.accumulate, "step {}", at.step);
+    const auto known = index_of_.find(lane);
+    LOCKSTEP_CHECK(known != index_of_.end(), "lane {} was not dealt to this rank", lane);
+    double waited = 0, gathered = 0;
+    std::int64_t position = at.step * cuts_.per_step + micro * options_.microbatch;
+    for (std::int64_t done = 0; done < options_.microbatch;) {
+      const std::int64_t window = position / cuts_.window, offset = position % cuts_.window;
+      const Slot slot = prefetch_->wait(known->second, number_of(at.epoch, position), waited);
+      const ScopedTimer timer(gathered);
+      const std::int64_t count =
+          std::min(cuts_.window_samples(window) - offset, options_.microbatch - done);
+      gather(slot, offset, count, done, input, labels, targets);
+      done += count;
+      position += count;
+    }
+    const std::scoped_lock lock(times_mutex_);
+    times_.wait += waited;
+    times_.gather += gathered;
+    times_.samples += options_.microbatch;
+  }
+
+  const LoaderTimes& times() const override {
+    const std::scoped_lock lock(times_mutex_);
+    told_ = times_;
+    told_.bytes_read = prefetch_ ? prefetch_->bytes_read() : 0;
+    return told_;
+  }
+
+ private:
+  std::int64_t number_of(std::int64_t epoch, std::int64_t position) const {
+    return epoch * cuts_.windows() + position / cuts_.window;
+  }
+
+  // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...
+  void gather(const Slot& slot, std::int64_t offset, std::int64_t count, std::int64_t to,
+              float* input, std::int32_t* labels, float* targets) const {
+    const Field& in = samples_.input();
+    const Field& out = samples_.target();
+    const std::int64_t in_elements = in.sample.elements(), out_elements = out.sample.elements();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::size_t row = slot.order[offset + i];
+      const std::int64_t place = to + i;
+      samples_.convert_input(slot.input + row * in.sample_bytes(), 1, input + place * in_elements);
+      samples_.convert_target(slot.target + row * out.sample_bytes(), 1,
+                              labels ? labels + place : nullptr,
+                              targets ? targets + place * out_elements : nullptr);
+    }
+  }
+
+  comm::Communicator& communicator_;
+  LoaderOptions options_;
+  Samples samples_;
+  Cuts cuts_;
+  std::map<std::int64_t, int> index_of_;  // lane -> its place in the store
+  std::unique_ptr<WindowStore> store_;
+  std::unique_ptr<Prefetch> prefetch_;  // after all that its thread uses
+  mutable std::mutex times_mutex_;
+  LoaderTimes times_;
+  mutable LoaderTimes told_;
+};
+
+}  // namespace
+
+std::unique_ptr<Loader> make_loader(comm::Communicator& communicator, const Manifest& manifest,
+                                    const LoaderOptions& options) {
+  return std::make_unique<FileLoader>(communicator, manifest, options);
+}
+
+}  // namespace lockstep::data
