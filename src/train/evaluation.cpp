@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <span>
 
 #include "lockstep/core/error.h"
@@ -49,7 +48,6 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
   const LaneRange mine = dealt[communicator.topology().position];
   const auto of_stream = cut_range(mine, options.streams);
   std::vector<ops::LaneRecord> records(static_cast<std::size_t>(steps * mine.size()));
-  std::mutex reading;
   streams.run([&](int stream) {
     for (std::int64_t step = 0; step < steps; ++step) {
       for (std::int64_t lane = of_stream[stream].begin; lane < of_stream[stream].end; ++lane) {
@@ -58,12 +56,11 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
         if (valid == 0) continue;  // its record stays +0
         const std::int64_t elements = options.sample.elements();
         float* const input = program.input(stream);
-        {
-          const std::lock_guard lock(reading);  // one reader serves all streams
-          reader.read(first, valid, input, program.labels(stream), program.targets(stream));
-        }
+        reader.read(first, valid, input, program.labels(stream), program.targets(stream));
         std::fill(input + valid * elements, input + microbatch * elements, 0.0f);
         std::fill(program.labels(stream) + valid, program.labels(stream) + microbatch, 0);
+        std::fill(program.targets(stream) + valid * options.outputs,
+                  program.targets(stream) + microbatch * options.outputs, 0.0f);
         program.forward(stream, ops::Mode::kEvaluate, {}, valid,
                         records[static_cast<std::size_t>(step * mine.size() + lane - mine.begin)]);
       }

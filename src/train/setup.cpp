@@ -7,43 +7,6 @@
 namespace lockstep::train {
 namespace {
 
-std::string field_list(const data::Split& split) {
-  std::vector<std::string> names;
-  for (const data::Field& f : split.fields)
-    names.push_back(fmt::format("{} ({}, {})", f.name, name_of(f.dtype), f.sample.text()));
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
-const data::Field& named_field(const data::Split& split, const std::string& name, const char* key,
-                               const data::Manifest& manifest) {
-  const data::Field* field = split.find(name);
-  if (field == nullptr)
-    throw UserError("data.{} = \"{}\": {} has no such field in split '{}'; it has {}", key, name,
-                    manifest.file.string(), split.name, field_list(split));
-  return *field;
-}
-
-// With two fields, the one that is a class number, or the smaller one, is what is to be learned.
-void choose_fields(const Run& run, const data::Manifest& manifest, const data::Split& split,
-                   Task& task) {
-  if (!run.data.input.empty()) task.input = &named_field(split, run.data.input, "input", manifest);
-  if (!run.data.target.empty())
-    task.target = &named_field(split, run.data.target, "target", manifest);
-  if (task.input != nullptr && task.target != nullptr) return;
-  if (split.fields.size() != 2)
-    throw UserError(
-        "{} has {} fields in split '{}' ({}); say which with data.input and data.target",
-        manifest.file.string(), split.fields.size(), split.name, field_list(split));
-  const data::Field *a = &split.fields[0], *b = &split.fields[1];
-  const auto is_target = [](const data::Field& f) { return f.classes > 0 && f.sample.rank() == 0; };
-  const bool first_is_target =
-      is_target(*a) != is_target(*b) ? is_target(*a) : a->sample.elements() < b->sample.elements();
-  if (first_is_target) std::swap(a, b);
-  if (task.target == a || task.input == b) std::swap(a, b);
-  if (task.input == nullptr) task.input = a;
-  if (task.target == nullptr) task.target = b;
-}
-
 void choose_loss(const Run& run, Task& task) {
   const bool classes = task.target->classes > 0 && task.target->sample.rank() == 0;
   if (!run.model.loss.empty()) {
@@ -96,7 +59,8 @@ Task make_task(const Run& run, const data::Manifest& manifest) {
                     manifest.file.string(), fmt::join(names, ", "));
   }
   Task task;
-  choose_fields(run, manifest, *split, task);
+  task.input = &data::resolve_field(manifest, run.data.train, run.data.input, "input");
+  task.target = &data::resolve_field(manifest, run.data.train, run.data.target, "target");
   choose_loss(run, task);
   check_monitor(run, task);
   const std::int64_t parts = run.train.lanes * run.train.accumulate;

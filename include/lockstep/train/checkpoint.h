@@ -24,14 +24,15 @@ struct FlatTensor {
 // Everything that can influence a later number, besides the flat tensors. Plain named numbers, so
 // that the digest covers each of them.
 struct Progress {
-  std::map<std::string, std::int64_t> integers;  // "step", "epoch", "epoch_step", "bad_evaluations", ...
-  std::map<std::string, double> reals;           // "best", open metric sums, ...
+  std::map<std::string, std::int64_t>
+      integers;                         // "step", "epoch", "epoch_step", "bad_evaluations", ...
+  std::map<std::string, double> reals;  // "best", open metric sums, ...
 };
 
 struct CheckpointText {
-  std::string resolved_run;   // TOML
-  std::string environment;    // JSON: build, CPU, ISA, library versions
-  std::string description;    // JSON: model layers and shapes, for messages
+  std::string resolved_run;  // TOML
+  std::string environment;   // JSON: build, CPU, ISA, library versions
+  std::string description;   // JSON: model layers and shapes, for messages
 };
 
 struct State {
@@ -43,28 +44,44 @@ struct State {
 // Collective. Every rank hashes its share of blocks; all ranks return the same digest.
 Hash128 digest(comm::Communicator& communicator, const State& state);
 
-// Collective. Writes dir/step-NNNNNNNNNN.h5 (temporary name, fsync, rename), removes all but the
-// `keep` newest and the best. Throws UserError (full disk, no permission) with the old checkpoints
-// intact; refuses to write a non-finite value (DataError naming the tensor).
-std::filesystem::path write_checkpoint(comm::Communicator& communicator, const std::filesystem::path& dir,
-                                       const State& state, const CheckpointText& text, int keep,
-                                       bool is_best);
+// Collective. Writes dir/step-NNNNNNNNNN.h5 (temporary name, fsync, rename; the number is
+// progress.integers["step"]), removes all but the `keep` newest, the best and the one just written.
+// Throws UserError (full disk, no permission) with the old checkpoints intact; refuses to write a
+// non-finite value (DataError naming the tensor and the element). Sets *digest if it is given.
+std::filesystem::path write_checkpoint(comm::Communicator& communicator,
+                                       const std::filesystem::path& dir, const State& state,
+                                       const CheckpointText& text, int keep, bool is_best,
+                                       Hash128* digest = nullptr);
 
 // The newest whole checkpoint in dir, or nullopt. (Temporary files are ignored.)
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& dir);
 std::optional<std::filesystem::path> best_checkpoint(const std::filesystem::path& dir);
 bool has_checkpoints(const std::filesystem::path& dir);
+// For --overwrite, on one rank, after the first save: removes every other checkpoint of the folder
+// (and `best`, unless it names `kept`).
+void remove_checkpoints_except(const std::filesystem::path& dir, const std::filesystem::path& kept);
 
 // Collective. Reads into state.tensors and state.progress, checks every block's hash (DataError
 // naming file, tensor and block), and that tensors and shapes are those of this model (UserError
-// naming the first that differs).
-void read_checkpoint(comm::Communicator& communicator, const std::filesystem::path& file, State& state);
+// naming the first that differs). kListed is for evaluation: the file may hold more tensors (an
+// optimizer's) than state.tensors lists; only the listed ones are read.
+enum class ReadScope { kAll, kListed };
+void read_checkpoint(comm::Communicator& communicator, const std::filesystem::path& file,
+                     State& state, ReadScope scope = ReadScope::kAll);
+
+// For one process, without MPI.
+bool is_checkpoint(const std::filesystem::path& file);  // an HDF5 file with our mark
 CheckpointText read_checkpoint_text(const std::filesystem::path& file);
+std::string checkpoint_inspect_text(const std::filesystem::path& file);
+void check_checkpoint(const std::filesystem::path& file);  // reads every block; DataError as above
 
 struct Comparison {
   bool equal = false;
-  std::string text;  // digests; the first tensor and block that differ; what differs in environment
+  // Digests; the first tensor, block and element that differ; what differs in progress, run and
+  // environment.
+  std::string text;
 };
+// Reads and checks every block of both. Throws as read_checkpoint does for a file that is damaged.
 Comparison compare_checkpoints(const std::filesystem::path& a, const std::filesystem::path& b);
 
 }  // namespace lockstep::train

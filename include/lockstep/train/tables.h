@@ -1,0 +1,44 @@
+// The tables of a run as text: what is in force and the memory ledger at start, where the time went
+// at the end. Plain numbers in, aligned text out (every line ends in a newline).
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lockstep/comm/communicator.h"
+
+namespace lockstep::train {
+
+// Names and values in two aligned columns; a value's further lines are indented below its first.
+std::string settings_text(const std::vector<std::pair<std::string, std::string>>& rows);
+
+struct LedgerRow {
+  std::string name;         // "parameters", "optimizer state", "activations", ...
+  std::uint64_t bytes = 0;  // of this rank
+  std::string note;         // "2 x 1.20 M fp32", "shared on the node"
+};
+// Rows, then the total of this rank and, over the node's ranks, of this node.
+std::string ledger_text(const std::vector<LedgerRow>& rows, std::uint64_t node_bytes,
+                        int node_ranks);
+std::uint64_t total_bytes(const std::vector<LedgerRow>& rows);
+// Collective: the sum of `mine` over the ranks of this rank's node.
+std::uint64_t node_total(comm::Communicator& communicator, std::uint64_t mine);
+
+// Where a rank's seconds went, from the first step to the last. `other` is what is left of `total`.
+struct RankTimes {
+  double total = 0, compute = 0, data = 0, exposed = 0, hidden = 0, fold = 0, other = 0;
+  std::int64_t samples = 0;       // computed by this rank
+  double flops = 0;               // done by this rank
+  double fma_peak = 0;            // flop/s of this rank's threads together
+  std::uint64_t peak_memory = 0;  // resident bytes at most
+  std::uint64_t shared_memory =
+      0;  // this rank's part of its memory: what it shares is divided (PSS)
+};
+void fill_memory(RankTimes& times);  // of this process, from /proc
+// Collective: one entry per position.
+std::vector<RankTimes> gather_times(comm::Communicator& communicator, const RankTimes& mine);
+std::string summary_text(std::span<const RankTimes> ranks);
+
+}  // namespace lockstep::train

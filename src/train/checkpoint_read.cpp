@@ -1,0 +1,149 @@
+#include <algorithm>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/units.h"
+#include "lockstep/train/checkpoint.h"
+#include "train/checkpoint_blocks.h"
+#include "train/checkpoint_data.h"
+#include "train/checkpoint_index.h"
+
+namespace lockstep::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+CheckpointIndex shared_index(comm::Communicator& communicator, const fs::path& file) {
+  std::string packed;
+  communicator.together([&] {
+    if (communicator.rank() == 0) packed = pack(read_index(file));
+  });
+  return unpack(comm::broadcast_text(communicator, std::move(packed)));
+}
+
+std::string named(const ParameterTable& table, int i) {
+  return i < table.size() ? table[i].name + " " + table[i].shape.text() : "absent";
+}
+
+void refuse_other_model(const CheckpointIndex& index, const State& state, ReadScope scope) {
+  const ParameterTable &theirs = index.table, &ours = *state.table;
+  for (int i = 0; i < std::max(theirs.size(), ours.size()); ++i) {
+    if (i < theirs.size() && i < ours.size() && theirs[i].name == ours[i].name &&
+        theirs[i].shape == ours[i].shape) {
+      continue;
+    }
+    throw UserError(
+        "{} is of another model: parameter {} is {} there and {} in this run; use the run file "
+        "that "
+        "it was made with (the checkpoint holds it), or another checkpoint.dir",
+        index.file.string(), i + 1, named(theirs, i), named(ours, i));
+  }
+  for (const FlatTensor& tensor : state.tensors) {
+    if (std::ranges::find(index.tensors, tensor.name) != index.tensors.end()) continue;
+    throw UserError(
+        "{} has no {}, which this run needs; use the run file that it was made with (is "
+        "optimizer.kind the same?)",
+        index.file.string(), tensor.name);
+  }
+  if (scope == ReadScope::kListed) return;
+  for (const std::string& name : index.tensors) {
+    if (std::ranges::find(state.tensors, name, &FlatTensor::name) != state.tensors.end()) continue;
+    throw UserError(
+        "{} holds {}, which this run has no use for; use the run file that it was made "
+        "with (is optimizer.kind the same?)",
+        index.file.string(), name);
+  }
+}
+
+void zero_padding(const State& state) {
+  for (const FlatTensor& tensor : state.tensors) {
+    for (const Parameter& p : state.table->parameters()) {
+      const std::int64_t end = p.offset + (p.elements + kGranule - 1) / kGranule * kGranule;
+      std::fill(tensor.data + p.offset + p.elements, tensor.data + end, 0.0f);
+    }
+  }
+}
+
+void read_share(const CheckpointIndex& index, const State& state, BlockRange share) {
+  const CheckpointData file(index);
+  for (const Stretch& s : stretches_of(*state.table, share)) {
+    const FlatTensor& tensor = state.tensors[s.tensor];
+    const auto stored = std::ranges::find(index.tensors, tensor.name) - index.tensors.begin();
+    file.read(static_cast<int>(stored), s.first_block, s.end_block, tensor.data + s.begin);
+  }
+}
+
+// Every position's share of every tensor is contiguous in the flat buffer (padding is zero on both
+// sides), so that few broadcasts hand all to all.
+void spread(comm::Communicator& communicator, const State& state) {
+  const comm::Topology& topology = communicator.topology();
+  const std::vector<Block>& blocks = state.table->blocks();
+  const auto per_tensor = static_cast<std::int64_t>(blocks.size());
+  const auto tensors = static_cast<std::int64_t>(state.tensors.size());
+  for (int p = 0; p < topology.ranks(); ++p) {
+    const BlockRange share = share_of(per_tensor * tensors, p, topology.ranks());
+    for (std::int64_t t = 0; t < tensors; ++t) {
+      const std::int64_t first = std::max(share.begin - t * per_tensor, std::int64_t{0});
+      const std::int64_t end = std::min(share.end - t * per_tensor, per_tensor);
+      if (first >= end) continue;
+      const std::int64_t begin = blocks[first].begin;
+      const std::int64_t elements = blocks[end - 1].begin + blocks[end - 1].elements - begin;
+      const std::span<float> values(state.tensors[t].data + begin,
+                                    static_cast<std::size_t>(elements));
+      communicator.broadcast(std::as_writable_bytes(values), topology.rank_at[p]);
+    }
+  }
+}
+
+}  // namespace
+
+void read_checkpoint(comm::Communicator& communicator, const fs::path& file, State& state,
+                     ReadScope scope) {
+  communicator.set_activity("reading a checkpoint", 0);
+  const CheckpointIndex index = shared_index(communicator, file);
+  const comm::Topology& topology = communicator.topology();
+  const auto blocks =
+      static_cast<std::int64_t>(state.table->blocks().size() * state.tensors.size());
+  communicator.together([&] {
+    refuse_other_model(index, state, scope);
+    zero_padding(state);
+    read_share(index, state, share_of(blocks, topology.position, topology.ranks()));
+  });
+  spread(communicator, state);
+  state.progress = index.progress;
+}
+
+CheckpointText read_checkpoint_text(const fs::path& file) { return read_index(file).text; }
+
+void check_checkpoint(const fs::path& file) {
+  const CheckpointIndex index = read_index(file);
+  const CheckpointData data(index);
+  std::vector<float> block(kBlock);
+  for (std::size_t t = 0; t < index.tensors.size(); ++t) {
+    for (int b = 0; b < static_cast<int>(index.table.blocks().size()); ++b) {
+      data.read(static_cast<int>(t), b, b + 1, block.data());
+    }
+  }
+}
+
+std::string checkpoint_inspect_text(const fs::path& file) {
+  const CheckpointIndex index = read_index(file);
+  std::string text =
+      fmt::format("checkpoint {}\ndigest     {}\n", file.string(), index.digest.text());
+  text += "tensors    ";
+  for (const std::string& name : index.tensors) text += name + " ";
+  text +=
+      fmt::format("({} in all)\n\nprogress\n", bytes_text(static_cast<double>(index.data_bytes())));
+  for (const auto& [name, value] : index.progress.integers) {
+    text += fmt::format("  {:<28} {}\n", name, value);
+  }
+  for (const auto& [name, value] : index.progress.reals) {
+    text += fmt::format("  {:<28} {}\n", name, value);
+  }
+  text += "\nparameters\n";
+  for (const Parameter& p : index.table.parameters()) {
+    text += fmt::format("  {:<28} {:<16} {:>12}\n", p.name, p.shape.text(), p.elements);
+  }
+  return text;
+}
+
+}  // namespace lockstep::train

@@ -1,0 +1,86 @@
+#include "train/session.h"
+
+#include "lockstep/core/philox.h"
+
+namespace lockstep::train {
+namespace {
+
+data::Manifest read_data(comm::Communicator& communicator, const Run& run) {
+  data::Manifest manifest = data::read_manifest(communicator, run.data.path);
+  if (run.data.normalise != data::Normalise::kNone) {
+    const Task task = make_task(run, manifest);
+    data::add_statistics(communicator, manifest, std::string(task.input->name));
+  }
+  return manifest;
+}
+
+std::int64_t steps_of(const Run& run, const data::Loader& loader) {
+  const std::int64_t by_epochs = run.train.epochs * loader.steps_per_epoch();
+  return run.train.steps > 0 ? run.train.steps : by_epochs;
+}
+
+optim::Options with_end(optim::Options options, std::int64_t total_steps) {
+  options.total_steps = total_steps;
+  return options;
+}
+
+parallel::Options parallel_options(const Run& run) {
+  parallel::Options options;
+  options.lanes = run.train.lanes;
+  options.accumulate = run.train.accumulate;
+  options.bucket_bytes = run.parallel.bucket_bytes;
+  options.streams = static_cast<int>(run.run.threads);
+  options.reduce = run.parallel.reduce == "mpi" ? comm::ReduceKind::kMpi : comm::ReduceKind::kFold;
+  return options;
+}
+
+}  // namespace
+
+Model::Model(comm::Communicator& communicator, const Run& run)
+    : manifest(read_data(communicator, run)),
+      task(make_task(run, manifest)),
+      program(cpu_device(), make_layers(run, task), program_options(run, task)),
+      flat(cpu_device().allocate(
+          static_cast<std::size_t>(program.table().flat_elements()) * sizeof(float), "parameters")),
+      streams(static_cast<int>(run.run.threads)) {
+  program.bind(flat.as<float>());
+}
+
+Session::Session(comm::Communicator& communicator, const Run& run)
+    : model(communicator, run),
+      loader(data::make_loader(communicator, model.manifest,
+                               loader_options(run, model.task, run.data.train))),
+      optimizer_options(with_end(run.optimizer, steps_of(run, *loader))),
+      optimizer(model.program.table(), optimizer_options, cpu_device()),
+      strategy(communicator, model.program, model.flat.as<float>(), optimizer, optimizer_options,
+               parallel_options(run)),
+      total_steps(optimizer_options.total_steps) {
+  const auto largest = static_cast<std::uint64_t>(model.program.largest_tensor());
+  check_counter_limits(static_cast<std::uint64_t>(total_steps),
+                       static_cast<std::uint64_t>(run.train.lanes * run.train.accumulate),
+                       model.program.rows().size(), largest);
+}
+
+State Session::state(const Progress& progress) const {
+  State state;
+  state.table = &model.program.table();
+  state.tensors.push_back({"parameters", model.flat.as<float>()});
+  const auto& names = optimizer.state_names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    state.tensors.push_back({"optimizer/" + names[i], optimizer.state(static_cast<int>(i))});
+  state.progress = progress;
+  return state;
+}
+
+std::vector<nn::LedgerRow> Session::ledger() const {
+  std::vector<nn::LedgerRow> rows{
+      {"parameters", model.flat.bytes(), "fp32, running statistics included"},
+      {"optimizer state", optimizer.state_bytes(), std::string(name_of(optimizer_options.kind))}};
+  for (const auto& part : {model.program.ledger(), strategy.ledger()})
+    rows.insert(rows.end(), part.begin(), part.end());
+  rows.push_back({"data windows", loader->window_bytes(),
+                  "decoded samples ahead of the lanes, shared on the node"});
+  return rows;
+}
+
+}  // namespace lockstep::train

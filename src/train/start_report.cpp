@@ -1,0 +1,89 @@
+#include "train/start_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lockstep/core/units.h"
+
+namespace lockstep::train {
+namespace {
+
+std::string ranks_text(const comm::Topology& topology, std::int64_t threads) {
+  return fmt::format("{} rank{} on {} node{}, {} thread{} each", topology.ranks(),
+                     topology.ranks() == 1 ? "" : "s", topology.nodes(),
+                     topology.nodes() == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
+}
+
+std::string dealt_text(const Run& run, const comm::Topology& topology) {
+  const auto cut = comm::cut_lanes(run.train.lanes, topology.ranks());
+  std::int64_t least = run.train.lanes, most = 0;
+  for (const comm::LaneRange& r : cut) {
+    least = std::min(least, r.size());
+    most = std::max(most, r.size());
+  }
+  return least == most ? fmt::format("{} to each rank", least)
+                       : fmt::format("{} to {} to a rank", least, most);
+}
+
+}  // namespace
+
+std::string start_text(const comm::Communicator& communicator, const Run& run,
+                       const Session& session) {
+  const Model& model = session.model;
+  const comm::Topology& topology = communicator.topology();
+  const data::Split* train = model.manifest.find(run.data.train);
+  const optim::Options& o = session.optimizer_options;
+  std::string reduce = "fold: the same bits on any number of ranks";
+  if (run.parallel.reduce == "mpi") reduce = "mpi: outside the contract on bits";
+  return settings_text({
+      {"data", fmt::format("{}: {} samples, {} -> {}", run.data.path, train->samples,
+                           model.task.input->name, model.task.target->name)},
+      {"model",
+       fmt::format("{}: {} parameters, {} flop a sample and step",
+                   run.model.layers.empty() ? run.model.preset.preset : "own layers",
+                   count_text(static_cast<double>(model.program.table().elements())),
+                   count_text(model.program.flops() / static_cast<double>(model.task.microbatch)))},
+      {"loss", std::string(name_of(model.task.loss))},
+      {"batch",
+       fmt::format(
+           "{} = {} lanes x {}{}", run.train.batch, run.train.lanes,
+           run.train.accumulate > 1 ? fmt::format("{} accumulated x ", run.train.accumulate) : "",
+           model.task.microbatch)},
+      {"steps",
+       fmt::format("{}, {} to the epoch", session.total_steps, session.loader->steps_per_epoch())},
+      {"optimizer", fmt::format("{}, lr {}, {}{}", name_of(o.kind), o.lr, name_of(o.schedule),
+                                o.clip > 0 ? fmt::format(", clipped at {}", o.clip) : "")},
+      {"ranks", ranks_text(topology, run.run.threads)},
+      {"lanes", dealt_text(run, topology)},
+      {"strategy", fmt::format("{}, {} bucket{}", run.parallel.strategy, session.strategy.buckets(),
+                               session.strategy.buckets() == 1 ? "" : "s")},
+      {"reduce", reduce},
+      {"device", cpu_device().name()},
+      {"checkpoints", run.checkpoint.dir.empty()
+                          ? "none (checkpoint.dir is not set)"
+                          : fmt::format("{}, every {}", run.checkpoint.dir, run.checkpoint.every)},
+  });
+}
+
+std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows) {
+  std::vector<LedgerRow> out;
+  for (const nn::LedgerRow& row : rows) out.push_back({row.name, row.bytes, row.note});
+  return out;
+}
+
+std::uint64_t ledger_total(const std::vector<nn::LedgerRow>& rows) {
+  return total_bytes(ledger_rows(rows));
+}
+
+std::string program_text(const nn::Program& program) {
+  std::string text = fmt::format("  {:<28} {:<16} {:<16} {:>12} {:>14}\n", "layer", "op", "output",
+                                 "parameters", "Mflop a lane");
+  for (const nn::OpRow& row : program.rows()) {
+    text += fmt::format("  {:<28} {:<16} {:<16} {:>12} {:>14.2f}\n", row.layer, row.kind,
+                        row.output.text(), row.parameters, row.flops * 1e-6);
+  }
+  return text;
+}
+
+}  // namespace lockstep::train

@@ -1,0 +1,292 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "lockstep/core/clock.h"
+#include "lockstep/core/log.h"
+#include "lockstep/core/units.h"
+#include "lockstep/train/environment.h"
+#include "lockstep/train/signals.h"
+#include "train/start_report.h"
+
+namespace lockstep::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool higher_is_better(const std::string& monitor) { return monitor != "loss" && monitor != "mae"; }
+
+NamedValues metric_values(const Evaluation& e) { return {e.metrics.begin(), e.metrics.end()}; }
+
+std::string values_text(const Evaluation& e) {
+  std::string text = fmt::format("loss {:.4f}", e.loss);
+  for (const auto& [name, value] : e.metrics) text += fmt::format(", {} {:.4f}", name, value);
+  return text;
+}
+
+}  // namespace
+
+Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRequest& request)
+    : communicator_(communicator),
+      run_(run),
+      request_(request),
+      session_(communicator, run),
+      step_runner_(session_.model.program, *session_.loader, session_.strategy,
+                   session_.model.streams, run.train.seed, run.train.accumulate),
+      policy_(run.checkpoint.every) {
+  const data::Split* split = session_.model.manifest.find(run.data.val);
+  if (split != nullptr && split->samples > 0)
+    validation_ = data::make_row_reader(session_.model.manifest,
+                                        loader_options(run, session_.model.task, run.data.val));
+}
+
+ExitCode Trainer::train() {
+  const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
+  if (!mixed.empty()) log::warn("{}", mixed);
+  say_settings();
+  if (request_.check_only) return ExitCode::kDone;
+  start_or_resume();
+  while (!finished()) {
+    communicator_.set_activity("training step", step_);
+    const double start = seconds_now();
+    const parallel::StepOutcome outcome = step_runner_.run(step_, at_, requests());
+    step_seconds_ += seconds_now() - start;
+    after_step(outcome);
+  }
+  finish();
+  return stop_agreed_ ? ExitCode::kStopped : ExitCode::kDone;
+}
+
+void Trainer::say_settings() const {
+  const auto rows = session_.ledger();
+  const std::uint64_t node_bytes = node_total(communicator_, ledger_total(rows));
+  if (!log::speaks() || log::quiet()) return;
+  log::line(start_text(communicator_, run_, session_));
+  log::line(ledger_text(ledger_rows(rows), node_bytes, communicator_.topology().local_ranks()));
+  if (request_.check_only) log::line(program_text(session_.model.program));
+}
+
+Environment Trainer::environment() const {
+  return local_environment({run_.run.threads, run_.run.device, request_.libraries});
+}
+
+// An empty folder starts fresh even with --resume, so that a requeued job needs one command.
+void Trainer::start_or_resume() {
+  session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
+  std::optional<std::int64_t> resumed;
+  if (saves()) {
+    const fs::path dir = run_.checkpoint.dir;
+    std::string newest;
+    communicator_.together([&] {
+      if (communicator_.rank() != 0) return;
+      if (!request_.resume && !request_.overwrite && has_checkpoints(dir))
+        throw UserError(
+            "checkpoint.dir = \"{}\" already holds checkpoints; go on with --resume, start again "
+            "with "
+            "--overwrite, or name another folder",
+            dir.string());
+      if (request_.resume) newest = newest_checkpoint(dir).value_or("").string();
+      fs::create_directories(dir);
+    });
+    newest = comm::broadcast_text(communicator_, newest);
+    if (!newest.empty()) {
+      State state = session_.state(progress());
+      read_checkpoint(communicator_, newest, state);
+      restore(state.progress);
+      resumed = step_;
+      log::info("resumed {} at step {}, epoch {}", newest, step_, at_.epoch + 1);
+    }
+    if (communicator_.rank() == 0)
+      log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed);
+  }
+  session_.model.program.pack();
+  std::vector<comm::LaneRange> lanes;
+  for (std::int64_t s = 0; s < run_.run.threads; ++s)
+    lanes.push_back(session_.strategy.lanes(static_cast<int>(s)));
+  session_.loader->start(lanes, at_);
+  line_ = std::make_unique<ProgressLine>(
+      ProgressOptions{log::quiet() || !log::speaks(), run_.log.every, run_.train.batch});
+  install_signal_handlers();
+  started_ = last_save_ = seconds_now();
+  first_step_ = step_;
+  saved_step_ = resumed.value_or(-1);
+}
+
+bool Trainer::finished() const {
+  const bool reached = request_.stop_after > 0 && step_ >= request_.stop_after;
+  return stop_agreed_ || stopped_early_ || reached || step_ >= session_.total_steps;
+}
+
+// Signals and the clock are one rank's own; the step's small message makes them everybody's.
+Requests Trainer::requests() const {
+  const bool by_time =
+      communicator_.rank() == 0 && saves() && policy_.due_by_time(seconds_now() - last_save_);
+  return {stop_requested(), by_time};
+}
+
+void Trainer::after_step(const parallel::StepOutcome& outcome) {
+  const nn::ProgramOptions& options = session_.model.program.options();
+  const Evaluation mean = summarise(options, outcome.total.lane);
+  ++step_;
+  ++at_.step;
+  const bool epoch_ends = at_.step == session_.loader->steps_per_epoch();
+  line_->step({at_.epoch + 1, run_.train.steps > 0 ? 0 : run_.train.epochs, step_,
+               session_.total_steps, at_.step, session_.loader->steps_per_epoch(), mean.loss,
+               outcome.learning_rate});
+  window_.add(mean.loss, metric_values(mean), outcome.learning_rate, outcome.gradient_norm);
+  if (window_.steps() == run_.log.window) close_window();
+  if (epoch_ends) at_ = {at_.epoch + 1, 0};
+  const bool last = step_ >= session_.total_steps;
+  const bool by_epoch =
+      epoch_ends && run_.train.evaluate_every > 0 && at_.epoch % run_.train.evaluate_every == 0;
+  if (validation_ && (by_epoch || last)) evaluate_and_judge();
+  stop_agreed_ = outcome.total.stop_requests > 0 && !last;
+  if (saves() && (outcome.total.save_requests > 0 || best_is_new_ ||
+                  policy_.due_by_count(step_, epoch_ends ? at_.epoch : 0)))
+    save();
+}
+
+void Trainer::close_window() {
+  const std::int64_t epoch = at_.epoch + 1;
+  const WindowRecord record = window_.close(step_, epoch);
+  if (log_) log_->write(record, {seconds_now() - started_, line_->samples_per_second()});
+}
+
+// Early stopping: the best value of train.monitor so far, and how many evaluations since it.
+void Trainer::evaluate_and_judge() {
+  line_->pause();
+  communicator_.set_activity("evaluation", step_);
+  const Evaluation result = evaluate(communicator_, session_.model.program, session_.model.streams,
+                                     *validation_, run_.train.lanes);
+  const double value = result.value(run_.train.monitor);
+  const double gain = higher_is_better(run_.train.monitor) ? value - best_ : best_ - value;
+  best_is_new_ = !has_best_ || gain > run_.train.min_delta;
+  if (best_is_new_) {
+    best_ = value;
+    has_best_ = true;
+    bad_evaluations_ = 0;
+  } else {
+    ++bad_evaluations_;
+  }
+  stopped_early_ = run_.train.patience > 0 && bad_evaluations_ >= run_.train.patience;
+  line_->clear();
+  log::info("epoch {}, step {}: {} {}{}", (step_ - 1) / session_.loader->steps_per_epoch() + 1,
+            step_, run_.data.val, values_text(result), best_is_new_ ? " (best)" : "");
+  if (stopped_early_)
+    log::info("stopped early: {} has not improved for {} evaluations", run_.train.monitor,
+              bad_evaluations_);
+  if (log_) {
+    EvaluationRecord record{step_,
+                            (step_ - 1) / session_.loader->steps_per_epoch() + 1,
+                            run_.data.val,
+                            result.loss,
+                            metric_values(result),
+                            best_is_new_};
+    log_->write(record, {seconds_now() - started_, line_->samples_per_second()});
+  }
+  line_->resume();
+}
+
+void Trainer::save() {
+  if (saved_step_ == step_) return;
+  line_->pause();
+  communicator_.set_activity("saving a checkpoint", step_);
+  Hash128 digest;
+  const fs::path file =
+      write_checkpoint(communicator_, run_.checkpoint.dir, session_.state(progress()),
+                       {request_.resolved_toml, environment_json(environment()), ""},
+                       static_cast<int>(run_.checkpoint.keep), best_is_new_, &digest);
+  if (request_.overwrite && saved_step_ < 0 && communicator_.rank() == 0)
+    remove_checkpoints_except(run_.checkpoint.dir, file);
+  best_is_new_ = false;
+  saved_step_ = step_;
+  last_save_ = seconds_now();
+  line_->clear();
+  say_digest(digest, file.string());
+  line_->resume();
+}
+
+void Trainer::say_digest(const Hash128& digest, const std::string& where) const {
+  log::info("digest {} after step {}{}", digest.text(), step_, where.empty() ? "" : " in " + where);
+}
+
+void Trainer::finish() {
+  line_->finish();
+  const data::LoaderTimes data = session_.loader->times();
+  const comm::FoldCounters& counters = session_.strategy.counters();
+  const double total = seconds_now() - started_;
+  if (saves()) {
+    save();
+  } else {
+    say_digest(digest(communicator_, session_.state(progress())), "");
+  }
+  RankTimes times;
+  times.total = total;
+  times.data = data.wait;
+  times.exposed = counters.wait.exposed;
+  times.hidden = counters.wait.hidden;
+  times.fold = counters.fold_seconds;
+  times.compute = std::max(0.0, step_seconds_ - times.data - times.exposed - times.fold);
+  times.other = std::max(0.0, total - step_seconds_);
+  times.samples = data.samples;
+  times.flops = session_.model.program.flops() * static_cast<double>(data.samples) /
+                static_cast<double>(session_.model.task.microbatch);
+  times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
+  fill_memory(times);
+  const auto ranks = gather_times(communicator_, times);
+  if (step_ > first_step_) log::info("\n{}", summary_text(ranks));
+  if (stop_agreed_)
+    log::info("stopped on a signal after step {} of {}; the same command with --resume goes on",
+              step_, session_.total_steps);
+}
+
+Progress Trainer::progress() const {
+  Progress p;
+  p.integers = {{"step", step_},
+                {"epoch", at_.epoch},
+                {"epoch_step", at_.step},
+                {"bad_evaluations", bad_evaluations_},
+                {"has_best", has_best_ ? 1 : 0},
+                {"stopped_early", stopped_early_ ? 1 : 0}};
+  p.reals = {{"best", best_}};
+  window_.save(p);
+  return p;
+}
+
+void Trainer::restore(const Progress& p) {
+  step_ = p.integers.at("step");
+  at_ = {p.integers.at("epoch"), p.integers.at("epoch_step")};
+  bad_evaluations_ = p.integers.at("bad_evaluations");
+  has_best_ = p.integers.at("has_best") != 0;
+  stopped_early_ = p.integers.at("stopped_early") != 0;
+  best_ = p.reals.at("best");
+  window_.load(p);
+}
+
+ExitCode run_training(comm::Communicator& communicator, const Run& run,
+                      const TrainRequest& request) {
+  return Trainer(communicator, run, request).train();
+}
+
+ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
+                        const EvalRequest& request) {
+  Model model(communicator, run);
+  const data::Split* split = model.manifest.find(request.split);
+  if (split == nullptr || split->samples == 0)
+    throw UserError("{} has no samples in a split '{}'", model.manifest.file.string(),
+                    request.split);
+  State state{&model.program.table(), {{"parameters", model.flat.as<float>()}}, {}};
+  read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);
+  model.program.pack();
+  const auto reader =
+      data::make_row_reader(model.manifest, loader_options(run, model.task, request.split));
+  const Evaluation result =
+      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes);
+  log::info("{} of {}: {} samples, {}", request.split, request.checkpoint.string(), result.samples,
+            values_text(result));
+  return ExitCode::kDone;
+}
+
+}  // namespace lockstep::train

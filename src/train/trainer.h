@@ -1,0 +1,67 @@
+// The training loop: steps, evaluations, early stopping, checkpoints, and what is said of them.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lockstep/comm/communicator.h"
+#include "lockstep/train/environment.h"
+#include "lockstep/train/metrics_log.h"
+#include "lockstep/train/progress.h"
+#include "lockstep/train/run.h"
+#include "lockstep/train/trainer.h"
+#include "train/evaluation.h"
+#include "train/save_policy.h"
+#include "train/session.h"
+#include "train/training_step.h"
+
+namespace lockstep::train {
+
+class Trainer {
+ public:
+  Trainer(comm::Communicator& communicator, const Run& run, const TrainRequest& request);
+  ExitCode train();
+
+ private:
+  void say_settings() const;
+  void start_or_resume();
+  Environment environment() const;
+  bool finished() const;
+  Requests requests() const;
+  void after_step(const parallel::StepOutcome& outcome);
+  void close_window();
+  void evaluate_and_judge();
+  void save();
+  void say_digest(const Hash128& digest, const std::string& where) const;
+  void finish();
+  Progress progress() const;
+  void restore(const Progress& progress);
+  bool saves() const { return !run_.checkpoint.dir.empty(); }
+
+  comm::Communicator& communicator_;
+  const Run run_;
+  const TrainRequest request_;
+  Session session_;
+  TrainingStep step_runner_;
+  const SavePolicy policy_;
+  std::unique_ptr<data::RowReader> validation_;  // none without a validation split
+
+  // State: all that can influence a later number, and where the run stands.
+  std::int64_t step_ = 0;
+  data::Position at_;
+  MetricsWindow window_;
+  double best_ = 0;
+  bool has_best_ = false;
+  std::int64_t bad_evaluations_ = 0;
+  bool stopped_early_ = false;
+
+  bool best_is_new_ = false;  // the evaluation of this step improved: the next save is the best
+  bool stop_agreed_ = false;
+  std::int64_t first_step_ = 0;  // of this process
+  std::int64_t saved_step_ = -1;
+  double started_ = 0, step_seconds_ = 0, last_save_ = 0;
+  std::unique_ptr<ProgressLine> line_;
+  std::unique_ptr<MetricsLog> log_;
+};
+
+}  // namespace lockstep::train
