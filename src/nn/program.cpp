@@ -218,6 +218,12 @@ void Program::backward(int stream, RandomKey random, GradientSink& sink) {
   }
 }
 
+std::int64_t Program::largest_tensor() const {
+  std::int64_t largest = 0;
+  for (const Value& v : impl_->graph.values) largest = std::max(largest, v.sample.elements());
+  return largest * impl_->options.microbatch;
+}
+
 double Program::flops() const {
   double total = 0;
   for (const auto& op : impl_->ops) total += op->cost().forward_flops + op->cost().backward_flops;

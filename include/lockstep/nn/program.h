@@ -80,6 +80,7 @@ class Program {
   // Backward of the forward just run on this stream, in training mode.
   void backward(int stream, RandomKey random, GradientSink& sink);
 
+  std::int64_t largest_tensor() const;  // elements of the largest activation
   double flops() const;  // forward + backward of one microbatch
   std::vector<LedgerRow> ledger() const;
   std::vector<OpRow> rows() const;

@@ -1,8 +1,11 @@
 // Training and evaluation of a resolved run: opens the data, builds the program, prints the ledger,
 // steps, evaluates, checkpoints. Collective: every rank calls with the same arguments.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lockstep/comm/communicator.h"
 #include "lockstep/core/error.h"
@@ -11,18 +14,23 @@
 namespace lockstep::train {
 
 struct TrainRequest {
-  bool check_only = false;   // --check: ledger, then stop
-  bool resume = false;       // --resume: from the newest checkpoint, or fresh if there is none
-  bool overwrite = false;    // --overwrite: the folder's checkpoints are removed at the first save
-  std::string resolved_toml; // stored in checkpoints
+  bool check_only = false;  // --check: ledger, then stop
+  bool resume = false;      // --resume: from the newest checkpoint, or fresh if there is none
+  bool overwrite = false;   // --overwrite: the folder's checkpoints are removed at the first save
+  std::int64_t stop_after = 0;  // --stop-after: this many steps in all, then save and stop; 0: off
+  std::string resolved_toml;    // stored in checkpoints
+  // Names and versions of libraries for the environment, {"onednn", "2.6.3"}.
+  std::vector<std::pair<std::string, std::string>> libraries;
 };
 // kDone, or kStopped after a signal with a good checkpoint.
-ExitCode run_training(comm::Communicator& communicator, const Run& run, const TrainRequest& request);
+ExitCode run_training(comm::Communicator& communicator, const Run& run,
+                      const TrainRequest& request);
 
 struct EvalRequest {
-  std::filesystem::path checkpoint;  // a file, or a folder: its newest ("best" in `which`: its best)
+  std::filesystem::path checkpoint;  // a file
   std::string split = "test";
 };
-ExitCode run_evaluation(comm::Communicator& communicator, const Run& run, const EvalRequest& request);
+ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
+                        const EvalRequest& request);
 
 }  // namespace lockstep::train

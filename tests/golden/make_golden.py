@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/*.json: 20 losses of each preset, by PyTorch in float64 and float32.
+
+Run by hand when a preset changes (needs PyTorch); the tests read the files only. Parameters and data
+come from splitmix64, which the C++ test computes too, so that the files hold losses alone.
+"""
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+STEPS = 20
+
+
+def splitmix64(seed, count):
+    """The first `count` words of the sequence of Steele et al. 2014."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + (np.arange(count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def uniform(seed, count):
+    """Numbers in [-1, 1), multiples of 2^-23: exact in float32."""
+    return (splitmix64(seed, count) >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
+
+
+class Parameters:
+    """Named tensors, made on first use in the order of use; number i is seeded with 1000 + i."""
+
+    def __init__(self, dtype):
+        self.dtype, self.tensors, self.decayed = dtype, {}, {}
+
+    def get(self, name, shape, scale, decay=True, offset=0.0):
+        if name not in self.tensors:
+            count = int(np.prod(shape))
+            values = offset + uniform(1000 + len(self.tensors), count) * scale
+            # The C++ side stores float32; so does the reference.
+            values = values.astype(np.float32).reshape(shape)
+            self.tensors[name] = torch.tensor(values, dtype=self.dtype).requires_grad_()
+            self.decayed[name] = decay
+        return self.tensors[name]
+
+    def linear(self, name, x, out):
+        w = self.get(name + ".weight", (out, x.shape[1]), 2.0 ** round(np.log2(x.shape[1] ** -0.5)))
+        return F.linear(x, w, self.get(name + ".bias", (out,), 0.125, decay=False))
+
+    def conv(self, name, x, out, kernel, stride=1, padding=0, bias=True):
+        fan_in = x.shape[1] * kernel * kernel
+        w = self.get(name + ".weight", (out, x.shape[1], kernel, kernel), 2.0 ** round(np.log2((6 / fan_in) ** 0.5)))
+        b = self.get(name + ".bias", (out,), 0.125, decay=False) if bias else None
+        return F.conv2d(x, w, b, stride, padding)
+
+    def batch_norm(self, name, x):
+        c = x.shape[1]
+        gain = self.get(name + ".weight", (c,), 0.25, decay=False, offset=1.0)
+        bias = self.get(name + ".bias", (c,), 0.25, decay=False)
+        return F.batch_norm(x, None, None, gain, bias, training=True, eps=1e-5)
+
+
+def flatten(x):
+    """Channels last, as Lockstep lays out activations."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1) if x.dim() == 4 else x.reshape(x.shape[0], -1)
+
+
+def linear_model(p, x):
+    return p.linear("output", flatten(x), 10)
+
+
+def mlp(p, x):
+    x = torch.tanh(p.linear("hidden1", flatten(x), 64))
+    return p.linear("output", torch.tanh(p.linear("hidden2", x, 32)), 10)
+
+
+def lenet(p, x):
+    x = F.max_pool2d(F.relu(p.conv("conv1", x, 6, 5, 1, 2)), 2)
+    x = F.max_pool2d(F.relu(p.conv("conv2", x, 16, 5)), 2)
+    x = F.relu(p.linear("hidden1", flatten(x), 120))
+    return p.linear("output", F.relu(p.linear("hidden2", x, 84)), 10)
+
+
+def resnet20(p, x):
+    x = F.relu(p.batch_norm("bn1", p.conv("conv1", x, 8, 3, 1, 1, bias=False)))
+    for stage in (1, 2, 3):
+        for block in (1, 2, 3):
+            name, width = f"stage{stage}.block{block}", 8 << (stage - 1)
+            stride = 2 if stage > 1 and block == 1 else 1
+            y = F.relu(p.batch_norm(name + ".bn1", p.conv(name + ".conv1", x, width, 3, stride, 1, bias=False)))
+            y = p.conv(name + ".conv2", y, width, 3, 1, 1, bias=False)
+            # The shortcut's parameters come first in the table: its ops run before the fused addition.
+            if stride == 2:
+                x = p.batch_norm(name + ".shortcut.bn", p.conv(name + ".shortcut.conv", x, width, 1, 2, bias=False))
+            x = F.relu(p.batch_norm(name + ".bn2", y) + x)
+    return p.linear("output", x.mean((2, 3)), 10)
+
+
+MODELS = {  # name: (function, sample [H, W, C], batch, lr)
+    "linear": (linear_model, (28, 28, 1), 32, 1e-3),
+    "mlp": (mlp, (28, 28, 1), 32, 1e-3),
+    "lenet": (lenet, (28, 28, 1), 32, 1e-3),
+    "resnet20": (resnet20, (16, 16, 3), 16, 1e-4),
+}
+
+
+def losses(model, sample, batch, lr, lanes, dtype):
+    p, out, optimizer = Parameters(dtype), [], None
+    for step in range(STEPS):
+        count = batch * int(np.prod(sample))
+        x = torch.tensor(uniform(step, count).reshape((batch,) + sample), dtype=dtype).permute(0, 3, 1, 2)
+        y = torch.tensor((splitmix64(500 + step, batch) % np.uint64(10)).astype(np.int64))
+        total = torch.zeros((), dtype=dtype)
+        for lane in range(lanes):
+            part = slice(lane * batch // lanes, (lane + 1) * batch // lanes)
+            total = total + F.cross_entropy(model(p, x[part]), y[part], reduction="sum")
+        if optimizer is None:
+            groups = [{"params": [t for n, t in p.tensors.items() if p.decayed[n] == d], "weight_decay": 0.01 * d}
+                      for d in (True, False)]
+            optimizer = torch.optim.AdamW(groups, lr=lr)
+        loss = total / batch
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        out.append(loss.item())
+    return out, list(p.tensors)
+
+
+def main():
+    folder = pathlib.Path(__file__).parent
+    for name, (model, sample, batch, lr) in MODELS.items():
+        record = {"preset": name, "sample": sample, "batch": batch, "lr": lr, "pytorch": torch.__version__.split("+")[0],
+                  "runs": []}
+        for lanes in (1, 4):
+            reference, names = losses(model, sample, batch, lr, lanes, torch.float64)
+            single, _ = losses(model, sample, batch, lr, lanes, torch.float32)
+            record["runs"].append({"lanes": lanes, "float64": reference, "float32": single})
+            print(name, lanes, reference[0], reference[-1], max(abs(a - b) for a, b in zip(reference, single)))
+        record["parameters"] = names
+        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
