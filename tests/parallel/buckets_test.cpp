@@ -1,0 +1,62 @@
+#include "lockstep/parallel/buckets.h"
+
+#include <gtest/gtest.h>
+
+#include "lockstep/parallel/replicated.h"
+
+namespace lockstep::parallel {
+namespace {
+
+ParameterTable table_of(const std::vector<std::int64_t>& sizes) {
+  ParameterTable table;
+  for (std::size_t i = 0; i < sizes.size(); ++i)
+    table.add("p" + std::to_string(i), Shape{sizes[i]}, ParameterKind::kWeight, Init::kZeros);
+  return table;
+}
+
+TEST(Buckets, cover_the_table_from_its_end_and_never_split_a_run) {
+  const ParameterTable table = table_of({1000, 10, 5000, 31, 33, 1, 20000, 7});
+  const std::vector<std::pair<int, int>> runs{{0, 2}, {2, 4}, {4, 5}, {5, 8}};
+  for (const std::int64_t bytes : {1, 4096, 20000, 40000, 1 << 20}) {
+    const auto buckets = make_buckets(table, runs, bytes);
+    int end = table.size();
+    for (const Bucket& b : buckets) {
+      EXPECT_EQ(b.end, end);
+      EXPECT_TRUE(b.first == 0 || b.first == 2 || b.first == 4 || b.first == 5);
+      EXPECT_EQ(b.range.begin, table[b.first].offset);
+      EXPECT_EQ(b.range.end, table[b.end - 1].offset + table[b.end - 1].elements);
+      end = b.first;
+    }
+    EXPECT_EQ(end, 0);
+  }
+  EXPECT_EQ(make_buckets(table, runs, 1).size(), 4u);
+  EXPECT_EQ(make_buckets(table, runs, 1 << 20).size(), 1u);
+}
+
+TEST(FoldInTree, adds_siblings_and_skips_absent_lanes) {
+  for (const std::size_t lanes : {1u, 2u, 3u, 5u, 8u, 12u}) {
+    std::vector<StepRecord> leaves(lanes);
+    for (std::size_t i = 0; i < lanes; ++i) {
+      leaves[i].lane.sums[0] = 1.0 / static_cast<double>(i + 3);
+      leaves[i].lane.counts[0] = static_cast<std::int64_t>(i);
+      leaves[i].stop_requests = i == 2;
+    }
+    // The tree written as its definition: node(k, i) = node(k-1, 2i) + node(k-1, 2i+1).
+    const std::function<double(int, std::size_t)> node = [&](int level,
+                                                             std::size_t index) -> double {
+      if (level == 0) return 1.0 / static_cast<double>(index + 3);
+      const double left = node(level - 1, 2 * index);
+      return ((2 * index + 1) << (level - 1)) < lanes ? left + node(level - 1, 2 * index + 1)
+                                                      : left;
+    };
+    int level = 0;
+    while ((1u << level) < lanes) ++level;
+    const StepRecord total = fold_in_tree(leaves);
+    EXPECT_EQ(total.lane.sums[0], node(level, 0)) << lanes;
+    EXPECT_EQ(total.lane.counts[0], static_cast<std::int64_t>(lanes * (lanes - 1) / 2));
+    EXPECT_EQ(total.stop_requests, lanes > 2 ? 1 : 0);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::parallel
