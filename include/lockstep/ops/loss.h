@@ -15,14 +15,15 @@ namespace lockstep::ops {
 // What one lane contributes to a step's loss and metrics: plain data, a leaf of the fold.
 struct LaneRecord {
   static constexpr int kSums = 8, kCounts = 8;
-  std::array<double, kSums> sums{};           // [0] is the loss
-  std::array<std::int64_t, kCounts> counts{}; // [0] is the number of values the loss averages over
+  std::array<double, kSums> sums{};            // [0] is the loss
+  std::array<std::int64_t, kCounts> counts{};  // [0] is the number of values the loss averages over
 };
 // a + b, slot by slot.
 LaneRecord add(const LaneRecord& a, const LaneRecord& b);
 
 enum class LossKind : std::uint8_t { kSoftmaxCrossEntropy, kMse, kMae, kBinaryCrossEntropy };
-LossKind loss_from(std::string_view name);  // "softmax_cross_entropy", "mse", "mae", "binary_cross_entropy"
+LossKind loss_from(
+    std::string_view name);  // "softmax_cross_entropy", "mse", "mae", "binary_cross_entropy"
 std::string_view name_of(LossKind kind);
 
 // outputs [samples, width]. Targets: softmax cross-entropy int32 [samples] in [0, width) (-1 is
@@ -48,8 +49,11 @@ struct Metric {
 };
 // Chooses slots. names: "accuracy", "top5" (topK), "mae", "r2". Throws UserError on others.
 std::vector<Metric> make_metrics(const std::vector<std::string>& names);
-// accuracy: argmax, lowest index wins a tie (NaN never wins). binary (width 1 with float targets):
-// output > 0 against target > 0.5.
+// Throws UserError if a metric has no meaning with the loss: mae and r2 need values, topK classes,
+// accuracy classes or binary cross-entropy.
+void check_metrics(LossKind loss, const std::vector<Metric>& metrics);
+// accuracy: argmax, lowest index wins a tie (NaN never wins). With float targets each
+// value is a yes or a no: output > 0 against target > 0.5.
 void measure(const Metric& metric, const LossArgs& args, LaneRecord& record);
 // The metric's value from a folded record.
 double value(const Metric& metric, const LaneRecord& folded);

@@ -1,6 +1,6 @@
 // The op contract: what a device must be able to compute for a program. An op works on one
-// microbatch of fixed shape, on one thread, with memory that the program planned. It never sees MPI,
-// a rank, or the number of lanes.
+// microbatch of fixed shape, on one thread, with memory that the program planned. It never sees
+// MPI, a rank, or the number of lanes.
 //
 // Activations are channels-last, contiguous: [N, spatial..., C] or [N, features]. Parameters have
 // the shapes that the field knows: linear weight [out, in]; convolution weight [out, in/groups,
@@ -24,14 +24,14 @@ enum class Mode : std::uint8_t { kTrain, kEvaluate };
 // Everything that an op may touch while it runs. All pointers are on the op's device. Gradients of
 // inputs and parameters are written, not added to. d_inputs[i] is null where nobody needs it.
 struct Args {
-  const float* const* inputs = nullptr;      // activations, in the order of the description
+  const float* const* inputs = nullptr;  // activations, in the order of the description
   float* output = nullptr;
   const float* d_output = nullptr;           // backward only
   float* const* d_inputs = nullptr;          // backward only
   const float* const* parameters = nullptr;  // flat-buffer addresses, kWeight and kNoDecay ones
   float* const* d_parameters = nullptr;      // backward only: this lane's leaf
-  const float* const* statistics = nullptr;      // running statistics (batch norm, evaluation)
-  float* const* lane_statistics = nullptr;       // train forward: this lane's leaves of the fold
+  const float* const* statistics = nullptr;  // running statistics (batch norm, evaluation)
+  float* const* lane_statistics = nullptr;   // train forward: this lane's leaves of the fold
   void* saved = nullptr;                     // kept from forward to backward
   void* workspace = nullptr;                 // scratch within one call; contents are lost
   const void* packed = nullptr;              // what pack() wrote
@@ -67,7 +67,16 @@ class Op {
 
 // --- descriptions ----------------------------------------------------------------------------
 
-enum class Activation : std::uint8_t { kNone, kRelu, kLeakyRelu, kGelu, kGeluTanh, kSilu, kTanh, kSigmoid };
+enum class Activation : std::uint8_t {
+  kNone,
+  kRelu,
+  kLeakyRelu,
+  kGelu,
+  kGeluTanh,
+  kSilu,
+  kTanh,
+  kSigmoid
+};
 Activation activation_from(std::string_view name);  // "relu", ...; throws UserError
 std::string_view name_of(Activation activation);
 
@@ -80,12 +89,14 @@ struct Linear {
   bool need_d_input = true;  // false for the first layer
 };
 
-// 1 to 3 spatial dimensions, D = spatial rank. x [N, spatial..., C_in], y [N, out spatial..., C_out];
-// parameters {W [C_out, C_in/groups, kernel...], b [C_out] if bias}. Padding is per side, symmetric.
+// 1 to 3 spatial dimensions, D = spatial rank. x [N, spatial..., C_in], y [N, out spatial...,
+// C_out]; parameters {W [C_out, C_in/groups, kernel...], b [C_out] if bias}. Padding is per side,
+// symmetric.
 struct Convolution {
-  Shape input;                // [N, spatial..., C_in]
+  Shape input;  // [N, spatial..., C_in]
   std::int64_t out_channels;
-  std::vector<std::int64_t> kernel, stride, padding, dilation;  // D entries each; dilation 1 = dense
+  std::vector<std::int64_t> kernel, stride, padding,
+      dilation;  // D entries each; dilation 1 = dense
   std::int64_t groups = 1;
   bool bias = true;
   Activation activation = Activation::kNone;  // kNone or kRelu
@@ -114,15 +125,31 @@ struct BatchNorm {
 };
 
 // Over the last dimension. parameters {gain [C], bias [C]} (RMS: gain only).
-struct LayerNorm { std::int64_t rows, channels; float epsilon = 1e-5f; };   // Ba et al. 2016
-struct RmsNorm { std::int64_t rows, channels; float epsilon = 1e-6f; };     // Zhang & Sennrich 2019
+struct LayerNorm {
+  std::int64_t rows, channels;
+  float epsilon = 1e-5f;
+};  // Ba et al. 2016
+struct RmsNorm {
+  std::int64_t rows, channels;
+  float epsilon = 1e-6f;
+};  // Zhang & Sennrich 2019
 
 // Elementwise.
-struct Activate { std::int64_t elements; Activation activation; float slope = 0.01f; };
-struct Add { std::int64_t elements; Activation activation = Activation::kNone; };  // inputs {a, b}; kNone or kRelu
+struct Activate {
+  std::int64_t elements;
+  Activation activation;
+  float slope = 0.01f;
+};
+struct Add {
+  std::int64_t elements;
+  Activation activation = Activation::kNone;
+};  // inputs {a, b}; kNone or kRelu
 // Inverted dropout: kept with probability 1 - rate where word >= rate * 2^32, scaled by 1/(1-rate).
 // The mask is never stored: backward draws the same numbers again.
-struct Dropout { std::int64_t elements; float rate; };
+struct Dropout {
+  std::int64_t elements;
+  float rate;
+};
 
 std::unique_ptr<Op> make(Device& device, const Linear& d);
 std::unique_ptr<Op> make(Device& device, const Convolution& d);

@@ -1,0 +1,251 @@
+// Convolution against loops in double: 1 to 3 dimensions, groups, stride, padding, dilation.
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "lockstep/core/error.h"
+#include "ops/dense_support.h"
+
+namespace lockstep::ops {
+namespace {
+
+Convolution conv(Shape input, std::int64_t out, std::vector<std::int64_t> kernel,
+                 std::int64_t stride, std::int64_t padding, std::int64_t dilation = 1,
+                 std::int64_t groups = 1) {
+  const auto rank = kernel.size();
+  return {input,
+          out,
+          std::move(kernel),
+          std::vector(rank, stride),
+          std::vector(rank, padding),
+          std::vector(rank, dilation),
+          groups};
+}
+
+std::vector<Convolution> cases() {
+  std::vector<Convolution> all = {
+      conv({1, 1, 1}, 1, {1}, 1, 0),
+      conv({2, 31, 3}, 7, {3}, 1, 1),
+      conv({3, 33, 7}, 33, {5}, 2, 2),
+      conv({2, 32, 8}, 8, {3}, 1, 1, 1, 8),
+      conv({2, 7, 5, 1}, 6, {5, 3}, 1, 2),
+      conv({2, 32, 32, 3}, 16, {3, 3}, 1, 1),
+      conv({2, 13, 11, 16}, 32, {3, 3}, 2, 1),
+      conv({3, 8, 8, 64}, 64, {3, 3}, 1, 1),
+      conv({2, 9, 7, 31}, 33, {3, 3}, 1, 1),
+      conv({2, 9, 7, 32}, 31, {1, 1}, 2, 0),
+      conv({1, 14, 14, 16}, 16, {3, 3}, 1, 2, 2),
+      conv({2, 10, 10, 6}, 9, {3, 3}, 1, 1, 1, 3),
+      conv({2, 10, 10, 32}, 32, {3, 3}, 1, 1, 1, 4),
+      conv({2, 10, 9, 32}, 32, {3, 3}, 1, 1, 1, 32),
+      conv({2, 10, 9, 7}, 7, {3, 3}, 2, 1, 1, 7),
+      conv({2, 10, 9, 8}, 16, {3, 3}, 1, 1, 1, 8),
+      conv({2, 6, 6, 13}, 1, {6, 6}, 1, 0),
+      conv({1, 5, 7, 6, 1}, 8, {3, 3, 3}, 1, 1),
+      conv({2, 4, 5, 6, 16}, 31, {3, 2, 1}, 1, 1),
+      conv({1, 6, 6, 6, 6}, 9, {3, 3, 3}, 2, 1, 1, 3),
+      conv({1, 7, 5, 6, 7}, 7, {3, 3, 3}, 1, 2, 2, 7),
+  };
+  Convolution uneven = conv({2, 9, 12, 5}, 7, {3, 5}, 1, 0);  // all lists differ by dimension
+  uneven.stride = {1, 2};
+  uneven.padding = {0, 3};
+  uneven.dilation = {3, 1};
+  all.push_back(uneven);
+  return all;
+}
+
+// The same convolution with three spatial dimensions, for one naive loop.
+struct Naive {
+  std::array<std::int64_t, 3> in{1, 1, 1}, out{1, 1, 1}, k{1, 1, 1}, stride{1, 1, 1}, pad{0, 0, 0},
+      dilation{1, 1, 1};
+  std::int64_t n, ci, co, groups;
+  explicit Naive(const Convolution& c)
+      : n(c.input[0]), ci(c.input[-1]), co(c.out_channels), groups(c.groups) {
+    const Shape y = output_shape(c);
+    const int rank = static_cast<int>(c.kernel.size());
+    for (int i = 0; i < rank; ++i) {
+      const int d = 3 - rank + i;
+      in[d] = c.input[i + 1], out[d] = y[i + 1], k[d] = c.kernel[i], stride[d] = c.stride[i];
+      pad[d] = c.padding[i], dilation[d] = c.dilation[i];
+    }
+  }
+  std::int64_t kernel_elements() const { return k[0] * k[1] * k[2]; }
+
+  // Calls f(x element, y element, w element) for each product of the convolution.
+  template <class F>
+  void each(F f) const {
+    const std::int64_t gi = ci / groups, go = co / groups;
+    std::array<std::int64_t, 3> o, t, i;
+    for (std::int64_t b = 0; b < n; ++b)
+      for (o[0] = 0; o[0] < out[0]; ++o[0])
+        for (o[1] = 0; o[1] < out[1]; ++o[1])
+          for (o[2] = 0; o[2] < out[2]; ++o[2])
+            for (t[0] = 0; t[0] < k[0]; ++t[0])
+              for (t[1] = 0; t[1] < k[1]; ++t[1])
+                for (t[2] = 0; t[2] < k[2]; ++t[2]) {
+                  bool inside = true;
+                  for (int d = 0; d < 3; ++d) {
+                    i[d] = o[d] * stride[d] - pad[d] + t[d] * dilation[d];
+                    inside = inside && i[d] >= 0 && i[d] < in[d];
+                  }
+                  if (!inside) continue;
+                  const std::int64_t xe = (((b * in[0] + i[0]) * in[1] + i[1]) * in[2] + i[2]) * ci;
+                  const std::int64_t ye =
+                      (((b * out[0] + o[0]) * out[1] + o[1]) * out[2] + o[2]) * co;
+                  const std::int64_t te = (t[0] * k[1] + t[1]) * k[2] + t[2];
+                  for (std::int64_t c = 0; c < co; ++c)
+                    for (std::int64_t j = 0; j < gi; ++j)
+                      f(xe + c / go * gi + j, ye + c, (c * gi + j) * kernel_elements() + te);
+                }
+  }
+};
+
+OpCase case_of(const Convolution& c) {
+  std::int64_t w = c.out_channels * (c.input[-1] / c.groups);
+  for (const std::int64_t k : c.kernel) w *= k;
+  OpCase made{random_values(c.input.elements(), 1),
+              random_values(output_shape(c).elements(), 2),
+              {random_values(w, 3)}};
+  if (c.bias) made.parameters.push_back(random_values(c.out_channels, 4));
+  return made;
+}
+
+using Doubles = std::vector<double>;
+void expect_close(const Values& got, const Doubles& want, const Doubles& magnitude,
+                  std::int64_t terms, const char* what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_TRUE(std::abs(got[i] - want[i]) <= tolerance(magnitude[i], terms))
+        << what << "[" << i << "]: " << got[i] << " is not " << want[i];
+  }
+}
+
+void check(const Convolution& c) {
+  SCOPED_TRACE(testing::Message() << c.input.text() << " -> " << c.out_channels << ", groups "
+                                  << c.groups);
+  const OpCase made = case_of(c);
+  const Gradients got = run(*make(cpu_device(), c), made);
+  const Naive naive(c);
+  const Values &x = made.input, &w = made.parameters[0];
+  const std::int64_t terms = naive.ci / naive.groups * naive.kernel_elements() + 1;
+
+  Doubles y(got.output.size()), y_magnitude(y.size());
+  if (c.bias) {
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      y[i] = made.parameters[1][i % naive.co];
+      y_magnitude[i] = std::abs(y[i]);
+    }
+  }
+  naive.each([&](auto xe, auto ye, auto we) {
+    y[ye] += static_cast<double>(x[xe]) * w[we];
+    y_magnitude[ye] += std::abs(static_cast<double>(x[xe]) * w[we]);
+  });
+  Values dy = made.d_output;
+  if (c.activation == Activation::kRelu) {
+    for (double& v : y) v = std::max(v, 0.0);
+    for (std::size_t i = 0; i < dy.size(); ++i) dy[i] = got.output[i] > 0 ? dy[i] : 0;
+  }
+  expect_close(got.output, y, y_magnitude, terms, "y");
+
+  Doubles dx(x.size()), dx_magnitude(x.size()), dw(w.size()), dw_magnitude(w.size());
+  naive.each([&](auto xe, auto ye, auto we) {
+    const double to_x = static_cast<double>(dy[ye]) * w[we],
+                 to_w = static_cast<double>(dy[ye]) * x[xe];
+    dx[xe] += to_x, dx_magnitude[xe] += std::abs(to_x);
+    dw[we] += to_w, dw_magnitude[we] += std::abs(to_w);
+  });
+  if (c.need_d_input) {
+    expect_close(got.d_input, dx, dx_magnitude, naive.co / naive.groups * naive.kernel_elements(),
+                 "dx");
+  }
+  const std::int64_t rows = static_cast<std::int64_t>(dy.size()) / naive.co;
+  expect_close(got.d_parameters[0], dw, dw_magnitude, rows, "dW");
+  if (c.bias) {
+    Doubles db(naive.co), db_magnitude(naive.co);
+    for (std::size_t i = 0; i < dy.size(); ++i) {
+      db[i % naive.co] += dy[i], db_magnitude[i % naive.co] += std::abs(dy[i]);
+    }
+    expect_close(got.d_parameters[1], db, db_magnitude, 32, "db");
+  }
+}
+
+TEST(Convolution, matches_double_loops_in_every_form) {
+  for (Convolution c : cases()) {
+    check(c);
+    c.bias = false;
+    c.activation = Activation::kRelu;
+    check(c);
+  }
+}
+
+TEST(Convolution, fuses_relu_with_bias) {
+  Convolution c = conv({3, 9, 8, 5}, 33, {3, 3}, 1, 1);
+  c.activation = Activation::kRelu;
+  check(c);
+}
+
+TEST(Convolution, leaves_out_the_data_gradient_of_a_first_layer) {
+  Convolution c = conv({2, 9, 8, 3}, 16, {3, 3}, 1, 1);
+  OpCase made = case_of(c);
+  const Gradients whole = run(*make(cpu_device(), c), made);
+  c.need_d_input = false;
+  made.want_d_input = false;
+  EXPECT_EQ(run(*make(cpu_device(), c), made).d_parameters, whole.d_parameters);
+}
+
+// (L(w + h) - L(w - h)) / 2h with L = sum of y * d_output in double.
+TEST(Convolution, gradients_match_finite_differences) {
+  Convolution c = conv({2, 6, 5, 3}, 4, {3, 3}, 2, 1);
+  const OpCase made = case_of(c);
+  const auto op = make(cpu_device(), c);
+  const Gradients g = run(*op, made);
+  const auto loss = [&](const OpCase& at) {
+    const Gradients moved = run(*op, at);
+    double sum = 0;
+    for (std::size_t i = 0; i < moved.output.size(); ++i) {
+      sum += static_cast<double>(moved.output[i]) * made.d_output[i];
+    }
+    return sum;
+  };
+  constexpr float kStep =
+      0x1p-5f;  // exact; the loss is linear in each number, so a large one is best
+  const auto slope = [&](auto&& number) {
+    OpCase up = made, down = made;
+    number(up) += kStep;
+    number(down) -= kStep;
+    return (loss(up) - loss(down)) / (2 * kStep);
+  };
+  for (std::size_t i = 0; i < made.parameters[0].size(); i += 5) {
+    EXPECT_NEAR(slope([i](OpCase& at) -> float& { return at.parameters[0][i]; }),
+                g.d_parameters[0][i], 2e-4);
+  }
+  for (std::size_t i = 0; i < made.input.size(); i += 7) {
+    EXPECT_NEAR(slope([i](OpCase& at) -> float& { return at.input[i]; }), g.d_input[i], 2e-4);
+  }
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(slope([i](OpCase& at) -> float& { return at.parameters[1][i]; }),
+                g.d_parameters[1][i], 2e-4);
+  }
+}
+
+TEST(Convolution, shows_a_nan_of_its_input_behind_relu) {
+  Convolution c = conv({1, 8, 8, 3}, 16, {3, 3}, 1, 1);
+  c.activation = Activation::kRelu;
+  OpCase made = case_of(c);
+  made.input[0] = std::numeric_limits<float>::quiet_NaN();
+  const Gradients g = run(*make(cpu_device(), c), made);
+  EXPECT_TRUE(std::isnan(g.output[0]));
+  EXPECT_TRUE(std::isfinite(g.output.back()));
+}
+
+TEST(Convolution, refuses_what_does_not_fit) {
+  EXPECT_THROW(output_shape(conv({1, 4, 4, 3}, 8, {5, 5}, 1, 0)), UserError);
+  EXPECT_THROW(output_shape(conv({1, 4, 4, 3}, 8, {3, 3}, 0, 0)), UserError);
+  EXPECT_THROW(output_shape(conv({1, 4, 4, 6}, 8, {3, 3}, 1, 1, 1, 4)), UserError);
+  EXPECT_THROW(output_shape(conv({1, 4, 4, 6}, 8, {3}, 1, 1)), UserError);
+  EXPECT_THROW(output_shape(conv({1, 6}, 8, {}, 1, 1)), UserError);
+  EXPECT_EQ(output_shape(conv({5, 28, 28, 1}, 6, {5, 5}, 1, 2)), (Shape{5, 28, 28, 6}));
+}
+
+}  // namespace
+}  // namespace lockstep::ops
