@@ -1,0 +1,1 @@
+lockstep_benchmark(step SOURCES step.cpp LIBS parallel PLAIN)
