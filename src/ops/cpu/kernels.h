@@ -10,6 +10,44 @@
 
 namespace lockstep::ops {
 
+// Where a fused relu's mask comes from in backward.
+enum class ReluMask : std::uint8_t { kNone, kFromInput, kFromOutput };
+
+// A pass of batch norm over rows * period + rest elements; what it does not use is null.
+struct BatchNormPass {
+  std::int64_t rows = 0, period = 0, rest = 0;
+  const float* x = nullptr;
+  // [period] each: y = (x - mean) scale + shift, dx = by_dz dz + by_x (x - mean) + constant.
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
+  const float *by_dz = nullptr, *by_x = nullptr, *constant = nullptr;
+  const float* residual = nullptr;
+  float* y = nullptr;
+  bool relu = false;
+  ReluMask mask = ReluMask::kNone;
+  const float *output = nullptr, *dy = nullptr;
+  float *d_residual = nullptr, *dx = nullptr;
+};
+
+// Layer or RMS norm over [rows, channels]. saved: mean, rstd, offset of each row, or rstd alone.
+struct RowNormPass {
+  std::int64_t rows = 0, channels = 0;
+  float epsilon = 0;
+  const float *x = nullptr, *gain = nullptr, *bias = nullptr;
+  float *y = nullptr, *saved = nullptr;
+  const float* dy = nullptr;
+  float *dx = nullptr, *d_gain = nullptr, *d_bias = nullptr;
+  void* workspace = nullptr;  // 24 bytes for each channel, channels rounded up to 16
+};
+
+// The Philox stream of a dropout: the counter of its first element's block, whose first word is a
+// multiple of 16 and does not wrap within the call.
+struct DropoutStream {
+  std::uint32_t counter[4];
+  std::uint64_t key;
+  std::uint32_t threshold;
+  float scale;
+};
+
 struct Kernels {
   // lockstep/ops/vector.h
   void (*add)(float* dst, const float* a, const float* b, std::int64_t n);
@@ -24,6 +62,29 @@ struct Kernels {
   // y = f(x); y may be x. Bounds on their errors: tests/ops/simd_math_test.cpp.
   using Map = void (*)(float* y, const float* x, std::int64_t n);
   Map exp, log, tanh, erf, sigmoid;
+
+  // Mean and sum of squared deviations of each of `period` columns.
+  void (*column_statistics)(const float* x, std::int64_t rows, std::int64_t period, double* mean,
+                            double* squares);
+  void (*normalise)(const BatchNormPass& pass);
+  // Writes d_residual too where it is not null.
+  void (*gradient_sums)(const BatchNormPass& pass, double* sum_dz, double* sum_dz_x);
+  void (*input_gradient)(const BatchNormPass& pass);
+
+  void (*layer_norm_forward)(const RowNormPass& pass);
+  void (*layer_norm_backward)(const RowNormPass& pass);
+  void (*rms_norm_forward)(const RowNormPass& pass);
+  void (*rms_norm_backward)(const RowNormPass& pass);
+
+  // Indexed by Activation; kNone is null. backward reads the output (relu, leaky relu, tanh,
+  // sigmoid) or the input (gelu, gelu_tanh, silu) from `from`.
+  struct ActivationLoops {
+    void (*forward)(float* y, const float* x, std::int64_t n, float slope);
+    void (*backward)(float* dx, const float* dy, const float* from, std::int64_t n, float slope);
+  };
+  ActivationLoops activation[8];
+  void (*add_relu)(float* dst, const float* a, const float* b, std::int64_t n);
+  void (*dropout)(float* y, const float* x, std::int64_t n, const DropoutStream& stream);
 };
 
 const Kernels& kernels();         // of the ISA in force, or of the UseIsa that lives

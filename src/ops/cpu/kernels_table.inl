@@ -1,6 +1,10 @@
 // Defines LOCKSTEP_KERNELS, the table of the form that LOCKSTEP_SIMD names.
+#include "ops/cpu/activation_loops.inl"
+#include "ops/cpu/batch_norm_loops.inl"
+#include "ops/cpu/dropout_loops.inl"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/math_loops.inl"
+#include "ops/cpu/row_norm_loops.inl"
 #include "ops/cpu/simd.h"
 #include "ops/cpu/vector_loops.inl"
 
@@ -20,6 +24,24 @@ const Kernels LOCKSTEP_KERNELS = {
     .tanh = tanh_loop,
     .erf = erf_loop,
     .sigmoid = sigmoid_loop,
+    .column_statistics = column_statistics,
+    .normalise = normalise,
+    .gradient_sums = gradient_sums,
+    .input_gradient = input_gradient,
+    .layer_norm_forward = layer_norm_forward,
+    .layer_norm_backward = row_norm_backward<true>,
+    .rms_norm_forward = rms_norm_forward,
+    .rms_norm_backward = row_norm_backward<false>,
+    .activation = {{nullptr, nullptr},
+                   kActivationLoops<Relu>,
+                   kActivationLoops<LeakyRelu>,
+                   kActivationLoops<Gelu>,
+                   kActivationLoops<GeluTanh>,
+                   kActivationLoops<Silu>,
+                   kActivationLoops<Tanh>,
+                   kActivationLoops<Sigmoid>},
+    .add_relu = add_relu_loop,
+    .dropout = dropout_loop,
 };
 
 }  // namespace lockstep::ops

@@ -1,0 +1,89 @@
+// Activations as ops of their own, and their names.
+#include <array>
+
+#include "lockstep/core/error.h"
+#include "lockstep/ops/op.h"
+#include "ops/cpu/kernels.h"
+
+namespace lockstep::ops {
+namespace {
+
+constexpr std::array<std::string_view, 8> kNames = {"none",      "relu", "leaky_relu", "gelu",
+                                                    "gelu_tanh", "silu", "tanh",       "sigmoid"};
+
+class CpuActivate : public Op {
+ public:
+  explicit CpuActivate(const Activate& d) : d_(d) {
+    LOCKSTEP_CHECK(d.elements > 0 && d.activation != Activation::kNone, "activation {} of {}",
+                   name_of(d.activation), d.elements);
+    if (!(d.slope >= 0)) {
+      throw UserError("leaky_relu has slope {}; it must be 0 or more", d.slope);
+    }
+  }
+
+  std::string_view kind() const override { return "activate"; }
+
+  void forward(const Args& args) const override {
+    loops().forward(args.output, args.inputs[0], d_.elements, d_.slope);
+  }
+
+  void backward(const Args& args) const override {
+    if (args.d_inputs[0] == nullptr) return;
+    loops().backward(args.d_inputs[0], args.d_output, from_output() ? args.output : args.inputs[0],
+                     d_.elements, d_.slope);
+  }
+
+  bool backward_needs_inputs() const override { return !from_output(); }
+  bool backward_needs_output() const override { return from_output(); }
+  bool in_place() const override { return from_output(); }
+  Cost cost() const override {
+    const double n = static_cast<double>(d_.elements);
+    const double flops =
+        d_.activation == Activation::kRelu || d_.activation == Activation::kLeakyRelu
+            ? 1
+            : 25;  // about: an exponential and a division
+    return {flops * n, flops * n, 8 * n, 12 * n};
+  }
+
+ private:
+  const Kernels::ActivationLoops& loops() const {
+    return kernels().activation[static_cast<int>(d_.activation)];
+  }
+  // Whether the derivative is a function of the output alone.
+  bool from_output() const {
+    switch (d_.activation) {
+      case Activation::kRelu:
+      case Activation::kLeakyRelu:
+      case Activation::kTanh:
+      case Activation::kSigmoid:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  Activate d_;
+};
+
+}  // namespace
+
+Activation activation_from(std::string_view name) {
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (kNames[i] == name) return static_cast<Activation>(i);
+  }
+  throw UserError(
+      "'{}' is not an activation; use relu, leaky_relu, gelu, gelu_tanh, silu, tanh, sigmoid or "
+      "none",
+      name);
+}
+
+std::string_view name_of(Activation activation) {
+  return kNames.at(static_cast<std::size_t>(activation));
+}
+
+std::unique_ptr<Op> make(Device& device, const Activate& d) {
+  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "activation for {}", device.name());
+  return std::make_unique<CpuActivate>(d);
+}
+
+}  // namespace lockstep::ops

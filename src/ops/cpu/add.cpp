@@ -1,0 +1,59 @@
+// The sum of two activations, with an optional relu behind it.
+#include <cstring>
+
+#include "lockstep/core/error.h"
+#include "lockstep/ops/op.h"
+#include "ops/cpu/kernels.h"
+
+namespace lockstep::ops {
+namespace {
+
+class CpuAdd : public Op {
+ public:
+  explicit CpuAdd(const Add& d) : d_(d), relu_(d.activation == Activation::kRelu) {
+    LOCKSTEP_CHECK(d.elements > 0, "sum of {} elements", d.elements);
+    LOCKSTEP_CHECK(relu_ || d.activation == Activation::kNone, "add fuses relu only");
+  }
+
+  std::string_view kind() const override { return "add"; }
+
+  void forward(const Args& args) const override {
+    const auto sum = relu_ ? kernels().add_relu : kernels().add;
+    sum(args.output, args.inputs[0], args.inputs[1], d_.elements);
+  }
+
+  // The second gradient comes first: d_inputs[0] may lie in the place of d_output.
+  void backward(const Args& args) const override {
+    for (int i : {1, 0}) {
+      float* const dx = args.d_inputs[i];
+      if (dx == nullptr) continue;
+      if (relu_) {
+        kernels().activation[static_cast<int>(Activation::kRelu)].backward(
+            dx, args.d_output, args.output, d_.elements, 0);
+      } else if (dx != args.d_output) {
+        std::memcpy(dx, args.d_output, d_.elements * sizeof(float));
+      }
+    }
+  }
+
+  bool backward_needs_inputs() const override { return false; }
+  bool backward_needs_output() const override { return relu_; }
+  bool in_place() const override { return true; }
+  Cost cost() const override {
+    const double n = static_cast<double>(d_.elements);
+    return {n, relu_ ? 2 * n : 0, 12 * n, (relu_ ? 24 : 16) * n};
+  }
+
+ private:
+  Add d_;
+  bool relu_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make(Device& device, const Add& d) {
+  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "add for {}", device.name());
+  return std::make_unique<CpuAdd>(d);
+}
+
+}  // namespace lockstep::ops

@@ -1,0 +1,197 @@
+// Batch norm of one lane (Ioffe & Szegedy 2015): statistics and constants in double here, the
+// passes over memory in batch_norm_loops.inl.
+#include <cmath>
+
+#include "lockstep/core/error.h"
+#include "lockstep/ops/op.h"
+#include "ops/cpu/batch_norm_layout.h"
+#include "ops/cpu/kernels.h"
+
+namespace lockstep::ops {
+namespace {
+
+// What forward keeps of a channel: the mean in two floats, because x - mean loses what the first
+// cuts off where |mean| >> deviation.
+struct Channel {
+  float mean, mean_rest, rstd;
+};
+
+// y = (x - mean) scale + shift; the same in backward, where relu's mask is found again.
+float scale_of(const Channel& c, float gain) {
+  return static_cast<float>(static_cast<double>(gain) * c.rstd);
+}
+float shift_of(const Channel& c, float gain, float bias) {
+  return static_cast<float>(bias - static_cast<double>(c.mean_rest) * gain * c.rstd);
+}
+
+class CpuBatchNorm : public Op {
+ public:
+  explicit CpuBatchNorm(const BatchNorm& d)
+      : d_(d), layout_{d.rows, d.channels}, relu_(d.activation == Activation::kRelu) {
+    LOCKSTEP_CHECK(d.rows > 0 && d.channels > 0, "batch norm of {} x {}", d.rows, d.channels);
+    LOCKSTEP_CHECK(relu_ || d.activation == Activation::kNone, "batch norm fuses relu only");
+  }
+
+  std::string_view kind() const override { return "batch_norm"; }
+
+  void forward(const Args& args) const override {
+    const Workspace w = workspace(args);
+    const float *gain = args.parameters[0], *bias = args.parameters[1];
+    if (args.mode == Mode::kTrain) {
+      auto* const saved = static_cast<Channel*>(args.saved);
+      statistics(args, w, saved);
+      for (std::int64_t c = 0; c < d_.channels; ++c) set_affine(w, c, saved[c], gain, bias);
+    } else {
+      for (std::int64_t c = 0; c < d_.channels; ++c) {
+        const double variance = args.statistics[1][c];
+        const auto rstd = static_cast<float>(1 / std::sqrt(variance + d_.epsilon));
+        set_affine(w, c, {args.statistics[0][c], 0, rstd}, gain, bias);
+      }
+    }
+    repeat(w.mean), repeat(w.scale), repeat(w.shift);
+    BatchNormPass pass = shape();
+    pass.x = args.inputs[0], pass.residual = d_.residual ? args.inputs[1] : nullptr;
+    pass.mean = w.mean, pass.scale = w.scale, pass.shift = w.shift;
+    pass.y = args.output, pass.relu = relu_;
+    kernels().normalise(pass);
+  }
+
+  void backward(const Args& args) const override {
+    const Workspace w = workspace(args);
+    const auto* const saved = static_cast<const Channel*>(args.saved);
+    const float *gain = args.parameters[0], *bias = args.parameters[1];
+    for (std::int64_t c = 0; c < d_.channels; ++c) set_affine(w, c, saved[c], gain, bias);
+    repeat(w.mean), repeat(w.scale), repeat(w.shift);
+
+    BatchNormPass pass = shape();
+    pass.x = args.inputs[0], pass.dy = args.d_output, pass.output = args.output;
+    pass.mean = w.mean, pass.scale = w.scale, pass.shift = w.shift;
+    pass.mask = !relu_         ? ReluMask::kNone
+                : !d_.residual ? ReluMask::kFromInput
+                               : ReluMask::kFromOutput;
+    pass.d_residual = d_.residual ? args.d_inputs[1] : nullptr;
+    kernels().gradient_sums(pass, w.first, w.second);
+
+    const double n = static_cast<double>(d_.rows);
+    for (std::int64_t c = 0; c < d_.channels; ++c) {
+      const Channel& s = saved[c];
+      const double d_bias = folded(w.first, c);
+      const double d_gain = s.rstd * (folded(w.second, c) - double{s.mean_rest} * d_bias);
+      args.d_parameters[0][c] = static_cast<float>(d_gain);
+      args.d_parameters[1][c] = static_cast<float>(d_bias);
+      // dx = gain rstd (dz - mean(dz) - x^ mean(dz x^)), x^ = (x - mean - mean_rest) rstd.
+      const double slope = double{gain[c]} * s.rstd, by_x = -slope * s.rstd * d_gain / n;
+      w.by_dz[c] = static_cast<float>(slope);
+      w.by_x[c] = static_cast<float>(by_x);
+      w.constant[c] = static_cast<float>(-slope * d_bias / n - by_x * s.mean_rest);
+    }
+    if (args.d_inputs[0] == nullptr) return;
+    repeat(w.by_dz), repeat(w.by_x), repeat(w.constant);
+    pass.by_dz = w.by_dz, pass.by_x = w.by_x, pass.constant = w.constant;
+    pass.dx = args.d_inputs[0];
+    if (pass.d_residual != nullptr) {  // holds dy behind the mask: one array less to read
+      pass.dy = pass.d_residual;
+      pass.mask = ReluMask::kNone;
+    }
+    kernels().input_gradient(pass);
+  }
+
+  std::size_t saved_bytes() const override { return sizeof(Channel) * d_.channels; }
+  std::size_t workspace_bytes() const override {
+    return layout_.period * (2 * sizeof(double) + 6 * sizeof(float));
+  }
+  bool backward_needs_output() const override { return relu_ && d_.residual; }
+  Cost cost() const override {
+    const double n = static_cast<double>(d_.rows * d_.channels);
+    const double residual = d_.residual ? 4 * n : 0;
+    return {8 * n, 12 * n, 12 * n + residual, 20 * n + 2 * residual};
+  }
+
+ private:
+  struct Workspace {
+    double *first, *second;  // [period] statistics or gradient sums
+    float *mean, *scale, *shift, *by_dz, *by_x, *constant;
+  };
+
+  Workspace workspace(const Args& args) const {
+    auto* const sums = static_cast<double*>(args.workspace);
+    auto* const floats = reinterpret_cast<float*>(sums + 2 * layout_.period);
+    const std::int64_t n = layout_.period;
+    return {sums,           sums + n,       floats,         floats + n,
+            floats + 2 * n, floats + 3 * n, floats + 4 * n, floats + 5 * n};
+  }
+
+  BatchNormPass shape() const {
+    return {.rows = layout_.virtual_rows,
+            .period = layout_.period,
+            .rest = layout_.rest_rows * d_.channels};
+  }
+
+  void set_affine(const Workspace& w, std::int64_t c, const Channel& s, const float* gain,
+                  const float* bias) const {
+    w.mean[c] = s.mean;
+    w.scale[c] = scale_of(s, gain[c]);
+    w.shift[c] = shift_of(s, gain[c], bias[c]);
+  }
+
+  // Fills a period from its first `channels` values.
+  void repeat(float* values) const {
+    for (std::int64_t i = d_.channels; i < layout_.period; ++i) values[i] = values[i - d_.channels];
+  }
+
+  // The sum of a channel's columns.
+  double folded(const double* columns, std::int64_t c) const {
+    double sum = columns[c];
+    for (std::int64_t i = c + d_.channels; i < layout_.period; i += d_.channels) sum += columns[i];
+    return sum;
+  }
+
+  // Joins the columns of each channel and the rest rows (Chan, Golub & LeVeque 1983).
+  void statistics(const Args& args, const Workspace& w, Channel* saved) const {
+    if (d_.rows < 2) {
+      throw UserError(
+          "batch norm over {} channels sees one value of each channel in a microbatch and has no "
+          "variance; use a larger batch or fewer lanes",
+          d_.channels);
+    }
+    const auto& l = layout_;
+    if (l.virtual_rows > 0) {
+      kernels().column_statistics(args.inputs[0], l.virtual_rows, l.period, w.first, w.second);
+    }
+    const float* const rest = args.inputs[0] + l.virtual_rows * l.period;
+    for (std::int64_t c = 0; c < d_.channels; ++c) {
+      double count = 0, mean = 0, squares = 0;
+      const auto join = [&](double other, double other_mean, double other_squares) {
+        const double delta = other_mean - mean, total = count + other;
+        mean += delta * (other / total);
+        squares += other_squares + delta * delta * (count * other / total);
+        count = total;
+      };
+      for (std::int64_t i = c; l.virtual_rows > 0 && i < l.period; i += d_.channels) {
+        join(static_cast<double>(l.virtual_rows), w.first[i], w.second[i]);
+      }
+      for (std::int64_t r = 0; r < l.rest_rows; ++r) join(1, rest[r * d_.channels + c], 0);
+      const double rows = static_cast<double>(d_.rows);
+      const auto high = static_cast<float>(mean);
+      saved[c] = {high, static_cast<float>(mean - high),
+                  static_cast<float>(1 / std::sqrt(squares / rows + d_.epsilon))};
+      if (args.lane_statistics != nullptr) {
+        args.lane_statistics[0][c] = high;
+        args.lane_statistics[1][c] = static_cast<float>(squares / (rows - 1));
+      }
+    }
+  }
+
+  BatchNorm d_;
+  BatchNormLayout layout_;
+  bool relu_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make(Device& device, const BatchNorm& d) {
+  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "batch norm for {}", device.name());
+  return std::make_unique<CpuBatchNorm>(d);
+}
+
+}  // namespace lockstep::ops

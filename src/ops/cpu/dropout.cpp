@@ -1,0 +1,68 @@
+// Inverted dropout (Srivastava et al. 2014). The numbers are RandomKey::word's; the mask is drawn
+// again in backward instead of being kept.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lockstep/core/error.h"
+#include "lockstep/ops/op.h"
+#include "ops/cpu/kernels.h"
+
+namespace lockstep::ops {
+namespace {
+
+class CpuDropout : public Op {
+ public:
+  explicit CpuDropout(const Dropout& d) : d_(d) {
+    LOCKSTEP_CHECK(d.elements > 0, "dropout of {} elements", d.elements);
+    if (!(d.rate >= 0 && d.rate < 1)) {
+      throw UserError("dropout has rate {}; it must be at least 0 and less than 1", d.rate);
+    }
+  }
+
+  std::string_view kind() const override { return "dropout"; }
+
+  void forward(const Args& args) const override {
+    if (args.mode == Mode::kTrain) return multiply(args.random, args.output, args.inputs[0]);
+    if (args.output == args.inputs[0]) return;
+    std::memcpy(args.output, args.inputs[0], d_.elements * sizeof(float));
+  }
+
+  void backward(const Args& args) const override {
+    if (args.d_inputs[0] != nullptr) multiply(args.random, args.d_inputs[0], args.d_output);
+  }
+
+  bool backward_needs_inputs() const override { return false; }
+  bool in_place() const override { return true; }
+  Cost cost() const override {
+    const double n = static_cast<double>(d_.elements);
+    return {n, n, 8 * n, 8 * n};
+  }
+
+ private:
+  void multiply(const RandomKey& random, float* y, const float* x) const {
+    // The counter's first word numbers 2^32 blocks of 4 elements; a call stays within them.
+    constexpr std::int64_t kSpan = std::int64_t{1} << 34;
+    for (std::int64_t begin = 0; begin < d_.elements; begin += kSpan) {
+      const auto counter = random.counter(begin / 4);
+      const DropoutStream stream{
+          .counter = {counter[0], counter[1], counter[2], counter[3]},
+          .key = random.seed,
+          // rate < 1 as a float is at most 1 - 2^-24, so that this fits.
+          .threshold = static_cast<std::uint32_t>(std::ceil(double{d_.rate} * 0x1p32)),
+          .scale = 1 / (1 - d_.rate)};
+      kernels().dropout(y + begin, x + begin, std::min(kSpan, d_.elements - begin), stream);
+    }
+  }
+
+  Dropout d_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make(Device& device, const Dropout& d) {
+  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "dropout for {}", device.name());
+  return std::make_unique<CpuDropout>(d);
+}
+
+}  // namespace lockstep::ops
