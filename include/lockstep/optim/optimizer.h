@@ -15,7 +15,7 @@ namespace lockstep::optim {
 
 enum class Kind : std::uint8_t { kSgd, kAdam, kAdamW, kLamb };
 enum class Schedule : std::uint8_t { kConstant, kStep, kLinear, kCosine, kInverseSqrt };
-Kind kind_from(std::string_view name);          // throws UserError
+Kind kind_from(std::string_view name);  // throws UserError
 Schedule schedule_from(std::string_view name);
 std::string_view name_of(Kind kind);
 std::string_view name_of(Schedule schedule);
@@ -30,7 +30,7 @@ struct Options {
   std::int64_t step_every = 0;   // steps
   double step_factor = 0.1;
   double min_lr = 0;
-  double clip = 0;               // global norm; 0: off
+  double clip = 0;  // global norm; 0: off
 };
 
 // Learning rate of the given step (0-based).
@@ -38,7 +38,8 @@ double learning_rate(const Options& options, std::int64_t step);
 
 // Norm of the folded gradient from its blocks' sums of squares: sibling tree over the blocks of a
 // parameter, then over parameters in table order (NUMERICS.md 8). Statistics do not count.
-double global_norm(const ParameterTable& table, const std::function<double(int block)>& sum_of_squares);
+double global_norm(const ParameterTable& table,
+                   const std::function<double(int block)>& sum_of_squares);
 
 class Optimizer {
  public:
@@ -54,7 +55,7 @@ class Optimizer {
             const std::function<const float*(int block)>& gradient);
 
  private:
-  void step_lamb(float* parameters, int parameter, float lr, double scale, std::int64_t step,
+  void step_lamb(float* parameters, int parameter, double lr, double scale, std::int64_t step,
                  const std::function<const float*(int block)>& gradient);
   const ParameterTable& table_;
   Options options_;

@@ -1,0 +1,129 @@
+#include "lockstep/optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "lockstep/core/error.h"
+#include "lockstep/ops/vector.h"
+#include "optim/norms.h"
+
+namespace lockstep::optim {
+namespace {
+
+constexpr double kStatisticsMomentum = 0.1;  // as PyTorch's batch norm
+
+std::vector<std::string> state_names_of(const Options& o) {
+  if (o.kind != Kind::kSgd) return {"m", "v"};
+  if (o.momentum != 0) return {"momentum"};
+  return {};
+}
+
+void move_statistics(float* running, const float* sum, std::int64_t n, double scale) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    running[i] = static_cast<float>((1 - kStatisticsMomentum) * running[i] +
+                                    kStatisticsMomentum * (sum[i] * scale));
+  }
+}
+
+// Kingma & Ba 2015: t counts from 1.
+ops::AdamStep adam_step(const Options& o, double lr, double decay, double scale,
+                        std::int64_t step) {
+  const auto t = static_cast<double>(step + 1);
+  ops::AdamStep s{};
+  s.lr = lr;
+  s.beta1 = o.beta1;
+  s.beta2 = o.beta2;
+  s.epsilon = o.epsilon;
+  s.decay = decay;
+  s.g_scale = scale;
+  s.c1 = 1 - std::pow(o.beta1, t);
+  s.c2 = 1 - std::pow(o.beta2, t);
+  s.decoupled = o.kind != Kind::kAdam;
+  return s;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device& device)
+    : table_(table), options_(options), state_names_(state_names_of(options)) {
+  if (options.schedule == Schedule::kStep && options.step_every < 1) {
+    throw UserError(
+        "the schedule 'step' needs to know when: set optimizer.step_every to 1 step or more");
+  }
+  if (options.kind == Kind::kSgd && options.nesterov && options.momentum <= 0) {
+    throw UserError("Nesterov's method needs momentum: set optimizer.momentum, 0.9 for example");
+  }
+  const std::size_t bytes = sizeof(float) * table.flat_elements();
+  for (std::size_t i = 0; i < state_names_.size(); ++i) {
+    state_.push_back(device.allocate(bytes, "optimizer state"));
+  }
+  if (options.kind == Kind::kLamb) {
+    std::int64_t largest = 0;
+    for (const Parameter& p : table.parameters()) largest = std::max(largest, p.elements);
+    update_ = device.allocate(sizeof(float) * largest, "direction of LAMB");
+  }
+}
+
+std::size_t Optimizer::state_bytes() const {
+  std::size_t bytes = update_.bytes();
+  for (const Buffer& b : state_) bytes += b.bytes();
+  return bytes;
+}
+
+void Optimizer::step(float* parameters, std::int64_t step, double scale, double statistics_scale,
+                     const std::function<const float*(int block)>& gradient) {
+  const double lr = learning_rate(options_, step);
+  for (int i = 0; i < table_.size(); ++i) {
+    const ParameterKind kind = table_[i].kind;
+    if (kind != ParameterKind::kStatistic && options_.kind == Kind::kLamb) {
+      step_lamb(parameters, i, lr, scale, step, gradient);
+      continue;
+    }
+    const double decay = kind == ParameterKind::kWeight ? options_.decay : 0;
+    const ops::AdamStep adam = adam_step(options_, lr, decay, scale, step);
+    const ops::SgdStep sgd{static_cast<float>(lr),    static_cast<float>(options_.momentum),
+                           static_cast<float>(decay), static_cast<float>(scale),
+                           options_.nesterov,         step == 0};
+    for (int b = table_.first_block(i); b < table_.end_block(i); ++b) {
+      const auto [parameter, begin, elements] = table_.blocks()[b];
+      float* p = parameters + begin;
+      const float* g = gradient(b);
+      if (kind == ParameterKind::kStatistic) {
+        move_statistics(p, g, elements, statistics_scale);
+      } else if (options_.kind == Kind::kSgd) {
+        ops::sgd(p, state_.empty() ? nullptr : state(0) + begin, g, elements, sgd);
+      } else {
+        ops::adam(p, state(0) + begin, state(1) + begin, g, elements, adam);
+      }
+    }
+  }
+}
+
+// You et al. 2020, algorithm 2, with phi(x) = x. As in the authors' code, what is spared from decay
+// is spared from the trust ratio, and the ratio is 1 where one of the norms is 0.
+void Optimizer::step_lamb(float* parameters, int parameter, double lr, double scale,
+                          std::int64_t step,
+                          const std::function<const float*(int block)>& gradient) {
+  const Parameter& p = table_[parameter];
+  const bool adapt = p.kind == ParameterKind::kWeight;
+  const ops::AdamStep s = adam_step(options_, lr, adapt ? options_.decay : 0, scale, step);
+  float* update = update_.as<float>() - p.offset;  // addressed like the flat buffer
+  SiblingSum weight_squares, update_squares;
+  for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+    const auto [index, begin, elements] = table_.blocks()[b];
+    ops::lamb_direction(update + begin, parameters + begin, state(0) + begin, state(1) + begin,
+                        gradient(b), elements, s);
+    if (!adapt) continue;
+    weight_squares.push(ops::sum_of_squares(parameters + begin, elements));
+    update_squares.push(ops::sum_of_squares(update + begin, elements));
+  }
+  const double weights = std::sqrt(weight_squares.total());
+  const double updates = std::sqrt(update_squares.total());
+  const double ratio = weights > 0 && updates > 0 ? weights / updates : 1;
+  for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+    const auto [index, begin, elements] = table_.blocks()[b];
+    ops::axpy(parameters + begin, update + begin, static_cast<float>(-lr * ratio), elements);
+  }
+}
+
+}  // namespace lockstep::optim
