@@ -1,15 +1,10 @@
-// Activations as ops of their own, and their names.
-#include <array>
-
+// Activations as ops of their own.
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 
 namespace lockstep::ops {
 namespace {
-
-constexpr std::array<std::string_view, 8> kNames = {"none",      "relu", "leaky_relu", "gelu",
-                                                    "gelu_tanh", "silu", "tanh",       "sigmoid"};
 
 class CpuActivate : public Op {
  public:
@@ -66,20 +61,6 @@ class CpuActivate : public Op {
 };
 
 }  // namespace
-
-Activation activation_from(std::string_view name) {
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (kNames[i] == name) return static_cast<Activation>(i);
-  }
-  throw UserError(
-      "'{}' is not an activation; use relu, leaky_relu, gelu, gelu_tanh, silu, tanh, sigmoid or "
-      "none",
-      name);
-}
-
-std::string_view name_of(Activation activation) {
-  return kNames.at(static_cast<std::size_t>(activation));
-}
 
 std::unique_ptr<Op> make(Device& device, const Activate& d) {
   LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "activation for {}", device.name());
