@@ -16,6 +16,7 @@ namespace {
 // HDF5 reads the wanted rows of an unfiltered chunk directly when the chunk does not fit its cache
 // (1 MiB); whole raw chunks are better below that.
 constexpr std::size_t kDirectChunkBytes = 1 << 20;
+constexpr std::size_t kMostChunkBytes = std::size_t{1} << 30;
 constexpr unsigned kMaxRank = Shape::kMaxRank + 1;
 
 }  // namespace
@@ -45,7 +46,11 @@ FieldReader::FieldReader(std::shared_ptr<const InputFile> file, const Field& fie
   swap_ = is_big_endian(type.get());
   memory_type_ = memory_type(type.get());
   const Handle creation(H5Dget_create_plist(dataset_.get()), H5Pclose);
-  choose_way(creation.get());
+  const std::string wrong = choose_way(creation.get());
+  if (wrong.empty()) return;
+  dataset_.close();
+  memory_type_.close();
+  throw DataError("{}: cannot read dataset {}: {}", where, field.path, wrong);
 }
 
 FieldReader::~FieldReader() {
@@ -54,7 +59,7 @@ FieldReader::~FieldReader() {
   memory_type_.close();
 }
 
-void FieldReader::choose_way(hid_t creation) {
+std::string FieldReader::choose_way(hid_t creation) {
   const H5D_layout_t layout = H5Pget_layout(creation);
   if (layout == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0) {
     const haddr_t address = H5Dget_offset(dataset_.get());
@@ -62,27 +67,36 @@ void FieldReader::choose_way(hid_t creation) {
       address_ = address;
       way_ = Way::kPread;
     }
-    return;
+    return {};
   }
-  if (layout != H5D_CHUNKED) return;
-  std::array<hsize_t, kMaxRank> chunk{};
-  H5Pget_chunk(creation, kMaxRank, chunk.data());
-  for (int i = 0; i < field_.sample.rank(); ++i)
-    if (static_cast<std::int64_t>(chunk[i + 1]) != field_.sample[i]) return;
-  unsigned options = 0;
-  H5Pget_chunk_opts(creation, &options);
-  if (options != 0) return;  // partial chunks without filters
+  if (layout != H5D_CHUNKED) return {};
+  bool ours = true;  // all filters are those that are undone here
   for (int i = 0; i < H5Pget_nfilters(creation); ++i) {
     unsigned flags, configuration;
     std::size_t values = 0;
+    char name[64] = {};
     const H5Z_filter_t filter = H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &values,
-                                               nullptr, 0, nullptr, &configuration);
-    if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE) return;
+                                               nullptr, sizeof name - 1, name, &configuration);
     filters_.push_back(filter);
+    if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE) continue;
+    ours = false;
+    if (H5Zfilter_avail(filter) > 0) continue;
+    hdf5_reason();
+    return fmt::format(
+        "it needs the HDF5 filter {} \"{}\", which is not installed; write it again with "
+        "h5repack -f GZIP=1",
+        filter, name);
   }
-  if (filters_.empty() && static_cast<std::size_t>(field_.chunk) * row_bytes_ > kDirectChunkBytes)
-    return;
-  way_ = Way::kChunks;
+  std::array<hsize_t, kMaxRank> chunk{};
+  H5Pget_chunk(creation, kMaxRank, chunk.data());
+  for (int i = 0; i < field_.sample.rank(); ++i)
+    ours = ours && static_cast<std::int64_t>(chunk[i + 1]) == field_.sample[i];
+  unsigned options = 0;
+  H5Pget_chunk_opts(creation, &options);  // other than 0: partial chunks without filters
+  const std::size_t bytes = static_cast<std::size_t>(field_.chunk) * row_bytes_;
+  if (ours && options == 0 && bytes <= (filters_.empty() ? kDirectChunkBytes : kMostChunkBytes))
+    way_ = Way::kChunks;
+  return {};
 }
 
 std::int64_t FieldReader::read(std::int64_t first, std::int64_t count, std::byte* out,

@@ -37,7 +37,8 @@ class FieldReader {
 
  private:
   enum class Way { kPread, kChunks, kHdf5 };
-  void choose_way(hid_t creation);
+  // Returns what makes the dataset unreadable, or "".
+  std::string choose_way(hid_t creation);
   void read_contiguous(std::int64_t first, std::int64_t count, std::byte* out) const;
   std::int64_t read_chunks(std::int64_t first, std::int64_t count, std::byte* out,
                            DecodedChunk& kept) const;

@@ -21,10 +21,10 @@ std::string table_text(const std::vector<Row>& rows) {
   std::string text;
   for (const Row& row : rows) {
     std::string line;
-    for (std::size_t c = 0; c < row.size(); ++c)
-      line += fmt::format("{:<{}}  ", row[c], widths[c]);
+    for (std::size_t c = 0; c < row.size(); ++c) line += fmt::format("{:<{}}  ", row[c], widths[c]);
     line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
+    text += line;
+    text += '\n';
   }
   return text;
 }
@@ -114,7 +114,7 @@ std::string class_table(const Manifest& manifest) {
       }
       rows.push_back(std::move(row));
     }
-    text += "\n" + table_text(rows);
+    text += fmt::format("\n{}", table_text(rows));
   }
   return text;
 }

@@ -4,6 +4,7 @@
 
 #include "hdf5.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/units.h"
 #include "lockstep/data/dataset.h"
 #include "manifest_text.h"
 #include "statistics.h"
@@ -41,8 +42,30 @@ std::vector<std::string> names_in(hid_t group, const std::string& where) {
   return names;
 }
 
+constexpr double kMostSampleBytes = 1 << 30;
+constexpr double kBestPacking = 2000;  // deflate's own limit is 1032
+
+// A damaged header can claim any size, and nobody should wait for so many fill values.
+void check_size(hid_t dataset, hid_t creation, const std::string& where, const Field& field,
+                double file_bytes) {
+  double sample = static_cast<double>(size_of(field.dtype));
+  for (const std::int64_t extent : field.sample) sample *= static_cast<double>(extent);
+  if (sample > kMostSampleBytes)
+    throw DataError("{}: dataset {} has samples of {}, more than {}; its header may be damaged",
+                    where, field.path, bytes_text(sample), bytes_text(kMostSampleBytes));
+  const H5D_layout_t layout = H5Pget_layout(creation);
+  if (layout == H5D_VIRTUAL || H5Pget_external_count(creation) > 0) return;  // lies in other files
+  const double all = sample * static_cast<double>(field.count);
+  const bool stored = layout != H5D_CONTIGUOUS || H5Dget_offset(dataset) == HADDR_UNDEF ||
+                      static_cast<double>(H5Dget_storage_size(dataset)) == all;
+  if (field.count < 0 || !stored || all > kMostSampleBytes + kBestPacking * file_bytes)
+    throw DataError(
+        "{}: dataset {} claims {} samples, which the file cannot hold; its header is damaged",
+        where, field.path, field.count);
+}
+
 // False for a scalar dataset, which cannot be a field.
-bool describe(hid_t dataset, const std::string& where, Field& field) {
+bool describe(hid_t dataset, const std::string& where, Field& field, double file_bytes) {
   const Handle space(H5Dget_space(dataset), H5Sclose);
   const Handle type(H5Dget_type(dataset), H5Tclose);
   const int rank = space ? H5Sget_simple_extent_ndims(space.get()) : -1;
@@ -73,6 +96,7 @@ bool describe(hid_t dataset, const std::string& where, Field& field) {
     H5Pget_chunk(creation.get(), rank, chunk.data());
     field.chunk = static_cast<std::int64_t>(chunk[0]);
   }
+  check_size(dataset, creation.get(), where, field, file_bytes);
   return true;
 }
 
@@ -81,7 +105,9 @@ void add_field(hid_t object, const std::string& where, const std::string& path,
   Field field;
   field.name = name;
   field.path = path;
-  if (!describe(object, where, field)) return;
+  hsize_t file_bytes = 0;
+  H5Fget_filesize(object, &file_bytes);
+  if (!describe(object, where, field, static_cast<double>(file_bytes))) return;
   if (split.fields.empty()) split.samples = field.count;
   if (field.count != split.samples)
     throw DataError(

@@ -183,7 +183,8 @@ bool parse_number(std::string_view cell, float& value) {
   cell = number_text(cell);
   const char* end = cell.data() + cell.size();
   std::from_chars_result parsed = std::from_chars(cell.data(), end, value);
-  if (parsed.ec == std::errc::result_out_of_range) {  // too large, or so small that it is nearly zero
+  if (parsed.ec ==
+      std::errc::result_out_of_range) {  // too large, or so small that it is nearly zero
     double wide;
     parsed = std::from_chars(cell.data(), end, wide);
     if (parsed.ec != std::errc{} || !(std::fabs(wide) < 1)) return false;
