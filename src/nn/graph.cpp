@@ -90,6 +90,17 @@ Shape infer(LayerSpec& spec, std::vector<Shape>& in, std::int64_t outputs) {
   return in[0];
 }
 
+// The ops' own refusals do not know the layer's name.
+Shape infer_or_name(LayerSpec& spec, std::vector<Shape>& in, std::int64_t outputs) {
+  try {
+    return infer(spec, in, outputs);
+  } catch (const UserError& e) {
+    const std::string sentence = e.what();
+    if (sentence.starts_with("layer '")) throw;
+    throw UserError("layer '{}': {}", spec.name, sentence);
+  }
+}
+
 void name_layers(std::vector<LayerSpec>& layers) {
   std::map<std::string, int> count;
   for (LayerSpec& spec : layers) {
@@ -139,7 +150,7 @@ Graph make_graph(const std::vector<LayerSpec>& specs, const Shape& sample, std::
       graph.values[found->second].consumers.push_back(index);
       shapes.push_back(graph.values[found->second].sample);
     }
-    const Shape out = infer(spec, shapes, outputs);
+    const Shape out = infer_or_name(spec, shapes, outputs);
     // A bare image that a convolution reads gets its channel dimension for everyone.
     if (spec.kind == "conv" || is_pool(spec.kind)) graph.values[layer.inputs[0]].sample = shapes[0];
     layer.output = static_cast<int>(graph.values.size());

@@ -92,7 +92,7 @@ std::vector<Case> cases() {
        Shape{6}},
       {"conv2d",
        {conv(4, {3, 3}, 1, 1), layer("sigmoid"), pool("average_pool", 2), conv(6, {3, 3}, 2, 1, 2),
-        layer("leaky_relu"), layer("flatten"), linear(3)},
+        layer("silu"), layer("flatten"), linear(3)},
        Shape{8, 6}},
       {"conv1d",
        {conv(4, {3}, 1, 1), layer("tanh"), layer("global_average_pool"), linear(3)},
