@@ -164,9 +164,9 @@ void measure(const Metric& metric, const LossArgs& args, LaneRecord& record) {
   }
 }
 
-// R2 = 1 - sum r^2 / (sum y^2 - (sum y)^2 / n). In double the denominator keeps about
-// 16 - 2 log10(mean / deviation) digits: enough up to targets whose mean is 10^5 deviations.
-// Constant targets: 1 if met exactly, else 0.
+// R2 = 1 - sum r^2 / (sum y^2 - (sum y)^2 / n). Squares of floats are exact in double; the
+// denominator keeps about 14 - 2 log10(mean / deviation) digits (measured: 7 at a mean of 1700
+// deviations). Constant targets: 1 if met exactly, else 0.
 double value(const Metric& metric, const LaneRecord& folded) {
   const double* sums = &folded.sums[metric.sum_slot];
   const std::int64_t* counts = &folded.counts[metric.count_slot];

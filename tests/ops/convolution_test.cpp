@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lockstep/core/error.h"
+#include "ops/children.h"
 #include "ops/dense_support.h"
 
 namespace lockstep::ops {
@@ -245,6 +246,10 @@ TEST(Convolution, refuses_what_does_not_fit) {
   EXPECT_THROW(output_shape(conv({1, 4, 4, 6}, 8, {3}, 1, 1)), UserError);
   EXPECT_THROW(output_shape(conv({1, 6}, 8, {}, 1, 1)), UserError);
   EXPECT_EQ(output_shape(conv({5, 28, 28, 1}, 6, {5, 5}, 1, 2)), (Shape{5, 28, 28, 6}));
+}
+
+TEST(Convolution, is_right_on_every_instruction_set) {
+  expect_to_pass_when_capped("Convolution.is_right_on_every_instruction_set");
 }
 
 }  // namespace

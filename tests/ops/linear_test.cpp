@@ -1,6 +1,7 @@
 // Linear against loops in double: values and gradients over sizes at the edges.
 #include <gtest/gtest.h>
 
+#include "ops/children.h"
 #include "ops/dense_support.h"
 
 namespace lockstep::ops {
@@ -113,6 +114,10 @@ TEST(Linear, counts_its_flops) {
   const Cost cost = make(cpu_device(), Linear{128, 784, 1024})->cost();
   EXPECT_EQ(cost.forward_flops, 2.0 * 128 * 784 * 1024 + 128 * 1024);
   EXPECT_EQ(cost.backward_flops, 4.0 * 128 * 784 * 1024 + 128 * 1024);
+}
+
+TEST(Linear, is_right_on_every_instruction_set) {
+  expect_to_pass_when_capped("Linear.is_right_on_every_instruction_set");
 }
 
 }  // namespace

@@ -63,6 +63,8 @@ class Op {
   // Whether output may lie in the place of inputs[0] (and d_inputs[0] in the place of d_output).
   virtual bool in_place() const { return false; }
   virtual Cost cost() const { return {}; }
+  // The library kernels that it runs, "brgconv:avx512_core", for reports; empty for own loops.
+  virtual std::vector<std::string> implementations() const { return {}; }
 };
 
 // --- descriptions ----------------------------------------------------------------------------

@@ -134,6 +134,10 @@ class ConvolutionOp : public Op {
   }
   bool backward_needs_output() const override { return relu(); }
 
+  std::vector<std::string> implementations() const override {
+    return {forward_.implementation(), data_.implementation(), weights_.implementation()};
+  }
+
   // Places of the kernel that lie in the padding are counted, as everywhere in the field.
   Cost cost() const override {
     double w = static_cast<double>(c_.out_channels) * (c_.input[-1] / c_.groups);

@@ -108,6 +108,11 @@ class LinearOp : public Op {
   }
   bool backward_needs_output() const override { return relu(); }
 
+  std::vector<std::string> implementations() const override {
+    return {forward_.primitive.implementation(), data_.primitive.implementation(),
+            weights_.implementation()};
+  }
+
   Cost cost() const override {
     const double rows = d_.rows, in = d_.in, out = d_.out, bias = d_.bias ? out : 0;
     const double product = 2 * rows * in * out, x = rows * in, y = rows * out, w = in * out;
