@@ -12,15 +12,14 @@ class Writer {
  public:
   explicit Writer(const std::filesystem::path& path)
       : path_(path),
-        links_(need(H5Pcreate(H5P_LINK_CREATE), "a property list"), H5Pclose),
+        groups_(need(H5Pcreate(H5P_GROUP_CREATE), "a property list"), H5Pclose),
         data_(need(H5Pcreate(H5P_DATASET_CREATE), "a property list"), H5Pclose),
         file_(create_file(), H5Fclose) {
-    H5Pset_create_intermediate_group(links_.get(), 1);
     H5Pset_layout(data_.get(), H5D_CONTIGUOUS);
     H5Pset_alloc_time(data_.get(), H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(data_.get(), H5D_FILL_TIME_NEVER);
-    // Without times equal states give equal files, byte for byte.
-    H5Pset_obj_track_times(data_.get(), false);
+    without_times(groups_);
+    without_times(data_);
   }
 
   void close() {
@@ -35,7 +34,8 @@ class Writer {
                                                                extents.data(), nullptr),
                             name),
                        H5Sclose);
-    const Handle set(need(H5Dcreate2(file_.get(), name.c_str(), type, space.get(), links_.get(),
+    make_groups_of(name);
+    const Handle set(need(H5Dcreate2(file_.get(), name.c_str(), type, space.get(), H5P_DEFAULT,
                                      data_.get(), H5P_DEFAULT),
                           name),
                      H5Dclose);
@@ -51,10 +51,8 @@ class Writer {
   }
 
   Handle group(const std::string& name) {
-    const Handle times(need(H5Pcreate(H5P_GROUP_CREATE), name), H5Pclose);
-    H5Pset_obj_track_times(times.get(), false);
     return {
-        need(H5Gcreate2(file_.get(), name.c_str(), links_.get(), times.get(), H5P_DEFAULT), name),
+        need(H5Gcreate2(file_.get(), name.c_str(), H5P_DEFAULT, groups_.get(), H5P_DEFAULT), name),
         H5Gclose};
   }
 
@@ -78,7 +76,21 @@ class Writer {
     H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18);
     H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG);
     H5Pset_alignment(access.get(), kAlignFrom, kAlignTo);
-    return need(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "the file");
+    const Handle root(need(H5Pcreate(H5P_FILE_CREATE), "a property list"), H5Pclose);
+    without_times(root);
+    return need(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, root.get(), access.get()), "the file");
+  }
+
+  // Without times equal states give equal files, byte for byte.
+  static void without_times(const Handle& properties) {
+    H5Pset_obj_track_times(properties.get(), false);
+  }
+
+  void make_groups_of(const std::string& name) {
+    for (std::size_t at = name.find('/', 1); at != std::string::npos; at = name.find('/', at + 1)) {
+      const std::string path = name.substr(0, at);
+      if (H5Lexists(file_.get(), path.c_str(), H5P_DEFAULT) <= 0) group(path);
+    }
   }
 
   Handle text_type(const std::string& value) {
@@ -100,7 +112,7 @@ class Writer {
   }
 
   std::filesystem::path path_;
-  Handle links_, data_, file_;
+  Handle groups_, data_, file_;
 };
 
 }  // namespace

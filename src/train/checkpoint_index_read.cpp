@@ -13,10 +13,10 @@ namespace fs = std::filesystem;
 class Reader {
  public:
   explicit Reader(const fs::path& path) : path_(path), file_(open_file(), H5Fclose) {
-    if (H5Aexists(file_.get(), "format") <= 0 || text_attribute("format") != kFormatName) {
+    const htri_t marked = need(H5Aexists(file_.get(), "format"), "its root group");
+    if (marked == 0 || text_attribute("format") != kFormatName) {
       throw DataError(
-          "{} is an HDF5 file but not a checkpoint of lockstep; name a step-*.h5 of "
-          "checkpoint.dir",
+          "{} is an HDF5 file but not a checkpoint of lockstep; name a step-*.h5 of checkpoint.dir",
           path_.string());
     }
   }
@@ -87,6 +87,7 @@ class Reader {
   hid_t open_file() {
     const Handle access(need(H5Pcreate(H5P_FILE_ACCESS), "a property list"), H5Pclose);
     H5Pset_file_locking(access.get(), false, true);
+    H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG);
     const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access.get());
     if (file < 0) {
       throw DataError("{} is not a whole checkpoint (HDF5: {}); use another of its folder",

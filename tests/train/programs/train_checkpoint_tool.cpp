@@ -1,0 +1,60 @@
+// train_checkpoint_tool save DIR STEP [LIMIT_RANK]: every rank saves its share; rank LIMIT_RANK may
+//   not write a file beyond 100,000 bytes, as if the disk had filled up for it.
+// train_checkpoint_tool load FILE: every rank reads all and compares with what was saved.
+// Rank 0 prints the digest, or the sentence of the error; the exit code is the error's.
+#include <sys/resource.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "lockstep/core/error.h"
+#include "train/train_state.h"
+
+namespace {
+
+using namespace lockstep;
+using namespace lockstep::train;
+
+Hash128 save(comm::Communicator& c, char** argv, int arguments) {
+  if (arguments > 4 && c.rank() == std::atoi(argv[4])) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{100000, 100000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  const TestState s(std::atoll(argv[3]));
+  Hash128 digest;
+  write_checkpoint(c, argv[2], s.state, TestState::text(), 3, false, &digest);
+  return digest;
+}
+
+Hash128 load(comm::Communicator& c, const char* file) {
+  TestState s(-1);
+  read_checkpoint(c, file, s.state);
+  const TestState expected(s.state.progress.integers.at("step"));
+  c.together([&] {
+    for (std::size_t t = 0; t < s.data.size(); ++t) {
+      if (std::memcmp(s.data[t].data(), expected.data[t].data(), 4 * s.data[t].size()) != 0) {
+        throw DataError("rank {} read other numbers of {}", c.rank(), s.names[t]);
+      }
+    }
+  });
+  return digest(c, s.state);
+}
+
+}  // namespace
+
+int main(int arguments, char** argv) {
+  const auto c = comm::make_communicator({});
+  int code = 0;
+  std::string said;
+  try {
+    said =
+        (std::strcmp(argv[1], "save") == 0 ? save(*c, argv, arguments) : load(*c, argv[2])).text();
+  } catch (const Error& error) {
+    code = static_cast<int>(error.code());
+    said = error.what();
+  }
+  if (c->rank() == 0) std::printf("%s\n", said.c_str());
+  return code;
+}
