@@ -1,4 +1,10 @@
-# cmake --install build --prefix DIR: relocatable (one static program). `ninja uninstall` undoes it.
+# cmake --install build --prefix DIR: the program, its man pages and its completion. Relocatable: no
+# installed file names another by an absolute path. The target `uninstall` undoes it.
 if(TARGET lockstep)
   install(TARGETS lockstep RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/share/man/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/share/bash-completion DESTINATION ${CMAKE_INSTALL_DATADIR})
 endif()
+add_custom_target(uninstall VERBATIM
+  COMMAND ${CMAKE_COMMAND} -D MANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt
+          -P ${PROJECT_SOURCE_DIR}/cmake/Uninstall.cmake)

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "config/nearest.h"
+#include "lockstep/config/nearest.h"
 #include "lockstep/core/error.h"
 
 namespace lockstep::config {

@@ -1,4 +1,4 @@
-#include "config/nearest.h"
+#include "lockstep/config/nearest.h"
 
 #include <algorithm>
 
@@ -30,7 +30,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   int best = 1 + std::max(static_cast<int>(word.size()) / 3, word.size() >= 4 ? 2 : 1);
   std::string found;
   for (const std::string& candidate : candidates) {
-    const int distance = edit_distance(word, candidate);
+    // A word that was cut short is one mistake, however many letters it lacks.
+    const bool cut_short = word.size() >= 3 && candidate.starts_with(word);
+    const int distance = std::min(edit_distance(word, candidate), cut_short ? 1 : best);
     if (distance < best) {
       best = distance;
       found = candidate;

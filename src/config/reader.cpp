@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "config/nearest.h"
 #include "config/options.h"
+#include "lockstep/config/nearest.h"
 #include "lockstep/core/error.h"
 
 namespace lockstep::config {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 
-#include "config/nearest.h"
 #include "config/options.h"
 #include "config/reader.h"
+#include "lockstep/config/nearest.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/files.h"
 

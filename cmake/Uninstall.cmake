@@ -1,0 +1,10 @@
+# Removes the files that the last `cmake --install` of this build folder wrote.
+if(NOT EXISTS ${MANIFEST})
+  message(FATAL_ERROR "Nothing was installed from this build folder (${MANIFEST} is absent).")
+endif()
+file(STRINGS ${MANIFEST} files)
+foreach(file IN LISTS files)
+  file(REMOVE "$ENV{DESTDIR}${file}")
+  message(STATUS "Removed $ENV{DESTDIR}${file}")
+endforeach()
+file(REMOVE ${MANIFEST})

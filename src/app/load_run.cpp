@@ -1,0 +1,30 @@
+#include "app/load_run.h"
+
+#include <exception>
+
+#include "lockstep/config/run.h"
+
+namespace lockstep::app {
+
+Loaded load_run(Ranks& ranks, const std::string& what, const std::function<void(Loaded&)>& read) {
+  Loaded loaded;
+  std::exception_ptr failure;
+  try {
+    read(loaded);
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  comm::CommOptions options;  // of a run that could not be read: the defaults, to say so everywhere
+  if (!failure) {
+    options.watchdog_seconds = loaded.run.run.watchdog;
+    options.pretend_nodes = loaded.run.parallel.pretend_nodes;
+  }
+  loaded.communicator = &ranks.connect(options);
+  loaded.communicator->together([&] {
+    if (failure) std::rethrow_exception(failure);
+  });
+  ranks.require_same(loaded.source + "\n" + config::resolved_toml(loaded.run), what);
+  return loaded;
+}
+
+}  // namespace lockstep::app

@@ -1,0 +1,50 @@
+#include <exception>
+#include <memory>
+
+#include "app/commands.h"
+#include "app/load_run.h"
+#include "lockstep/config/reference.h"
+#include "lockstep/config/run.h"
+#include "lockstep/train/trainer.h"
+
+namespace lockstep::app {
+namespace {
+
+struct TrainOptions {
+  std::string file;
+  std::vector<std::string> overrides;
+  train::TrainRequest request;
+};
+
+ExitCode train_command(TrainOptions options, Context& context) {
+  const Loaded loaded = load_run(context.ranks, "the run file " + options.file, [&](Loaded& mine) {
+    mine.run = config::read_run(options.file, options.overrides);
+    config::check_complete(mine.run, options.file);
+  });
+  options.request.resolved_toml = config::resolved_toml(loaded.run);
+  return train::run_training(*loaded.communicator, loaded.run, options.request);
+}
+
+}  // namespace
+
+void add_train(CLI::App& program, Action& action) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = program.add_subcommand("train", "Train the model that a run file describes");
+  command->add_option("run", options->file, "Run file (TOML)")->required()->type_name("FILE");
+  add_overrides(*command, options->overrides);
+  command->add_flag("--check", options->request.check_only,
+                    "Open the data, build the model, print the memory ledger and stop");
+  auto* resume =
+      command->add_flag("--resume", options->request.resume,
+                        "Go on from the newest checkpoint; start fresh if there is none");
+  command
+      ->add_flag("--overwrite", options->request.overwrite,
+                 "Start fresh in a folder that holds checkpoints; they go at the first save")
+      ->excludes(resume);
+  command->footer([] { return "\n" + config::options_text(); });
+  command->callback([&action, options] {
+    action = [options](Context& context) { return train_command(*options, context); };
+  });
+}
+
+}  // namespace lockstep::app

@@ -1,0 +1,23 @@
+#include "app/version.h"
+
+#include <fmt/format.h>
+
+#include "lockstep/core/isa.h"
+#include "lockstep/version.h"
+
+namespace lockstep::app {
+
+std::string version_text() {
+  return fmt::format(
+      "lockstep {} ({})\n"
+      "compiler  {}, {}\n"
+      "MPI       {}\n"
+      "HDF5      {}\n"
+      "oneDNN    {}\n"
+      "CUDA      no\n"
+      "CPU       {}, {}",
+      kVersion, kCommit, kCompiler, kBuildType, kMpi, kHdf5, kOneDnn, cpu_model(),
+      name_of(detected_isa()));
+}
+
+}  // namespace lockstep::app

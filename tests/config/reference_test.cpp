@@ -1,0 +1,82 @@
+#include "lockstep/config/reference.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "config/options.h"
+#include "lockstep/core/error.h"
+#include "lockstep/core/files.h"
+
+namespace lockstep::config {
+namespace {
+
+TEST(OptionTable, has_each_key_once_with_help_and_a_default_in_its_range) {
+  std::set<std::string> seen;
+  const train::Run defaults;
+  for (const SectionTable& section : sections()) {
+    EXPECT_FALSE(section.help.empty());
+    for (const auto& o : section.options) {
+      const std::string key = section.name + "." + o.name;
+      EXPECT_TRUE(seen.insert(key).second) << key;
+      EXPECT_FALSE(o.help.empty()) << key;
+      EXPECT_EQ(o.help.back(), '.') << key;
+      EXPECT_NO_THROW(o.validate(key, o.get(defaults))) << key;
+      if (!o.only_for.empty()) {
+        const auto* decider = section.find(o.only_with);
+        ASSERT_NE(decider, nullptr) << key;
+        for (const std::string& word : o.only_for) EXPECT_NO_THROW(decider->validate(key, word));
+      }
+    }
+  }
+  EXPECT_EQ(seen.size(), option_rows().size());
+}
+
+// A member of Run without a row would keep its default for ever: the sizes are those of the structs
+// as they were when the table was last completed.
+TEST(OptionTable, covers_every_member_of_the_run) {
+  const auto rows = [](const std::string& section) {
+    return find_section(section)->options.size();
+  };
+  EXPECT_EQ(rows("data"), 9U);
+  EXPECT_EQ(rows("model"), 8U);
+  EXPECT_EQ(rows("train"), 11U);
+  EXPECT_EQ(rows("optimizer"), 15U);
+  EXPECT_EQ(rows("parallel"), 4U);
+  EXPECT_EQ(rows("run"), 5U);
+  EXPECT_EQ(rows("checkpoint"), 3U);
+  EXPECT_EQ(rows("log"), 2U);
+  [[maybe_unused]] const auto [path, input, target, train, val, test, normalise, window, check] =
+      train::DataSection{};
+  [[maybe_unused]] const auto [preset, layers, outputs, loss, metrics] = train::ModelSection{};
+  [[maybe_unused]] const auto [name, hidden, activation, dropout, width] = nn::PresetOptions{};
+  [[maybe_unused]] const auto [batch, lanes, accumulate, epochs, steps, seed, precision, every,
+                               patience, delta, monitor] = train::TrainSection{};
+  [[maybe_unused]] const auto [strategy, reduce, bucket, pretend] = train::ParallelSection{};
+  [[maybe_unused]] const auto [threads, isa, device, watchdog, mixed] = train::RunSection{};
+  [[maybe_unused]] const auto [dir, when, keep] = train::CheckpointSection{};
+  [[maybe_unused]] const auto [seconds, lines] = train::LogSection{};
+  [[maybe_unused]] const auto [kind, lr, momentum, beta1, beta2, epsilon, decay, nesterov, schedule,
+                               warmup, total, step_every, factor, min_lr, clip] = optim::Options{};
+  [[maybe_unused]] const auto [a, b, c, d, e, f, g, h] = train::Run{};
+}
+
+TEST(Reference, names_every_key_in_every_form) {
+  const std::string help = options_text();
+  const std::string page = options_markdown();
+  for (const OptionRow& row : option_rows()) {
+    EXPECT_NE(help.find(row.section + "." + row.name + " = "), std::string::npos) << row.name;
+    EXPECT_NE(page.find("| `" + row.name + "` | "), std::string::npos) << row.name;
+  }
+  for (const OptionRow& row : layer_rows()) {
+    EXPECT_NE(page.find("| `" + row.name + "` | "), std::string::npos) << row.name;
+  }
+}
+
+TEST(Reference, page_in_the_tree_is_the_generated_one) {
+  EXPECT_EQ(read_file(LOCKSTEP_RUN_FILE_PAGE), options_markdown())
+      << "run: lockstep config --options > docs/run-file.md";
+}
+
+}  // namespace
+}  // namespace lockstep::config
