@@ -1,0 +1,21 @@
+# Fails if an object of *_avx2.cpp or *_avx512.cpp holds code that the linker may share with other
+# files (weak: an inline function or a template of a library). The linker could keep that
+# copy for the whole program, which would then die on a machine without AVX.
+string(REPLACE "|" ";" objects "${OBJECTS}")
+set(checked 0)
+foreach(object IN LISTS objects)
+  if(NOT object MATCHES "_avx(2|512)\\.cpp\\.o$")
+    continue()
+  endif()
+  execute_process(COMMAND ${NM} -C ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n]* W [^\n]*" shared "${symbols}")
+  if(shared)
+    string(REPLACE ";" "\n  " shared "${shared}")
+    message(FATAL_ERROR "${object} shares with the rest of the program:\n  ${shared}")
+  endif()
+  math(EXPR checked "${checked} + 1")
+endforeach()
+if(checked EQUAL 0)
+  message(FATAL_ERROR "no object of *_avx2.cpp or *_avx512.cpp was found in: ${OBJECTS}")
+endif()
+message(STATUS "${checked} objects share nothing")
