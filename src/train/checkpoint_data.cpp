@@ -1,34 +1,10 @@
 #include "train/checkpoint_data.h"
 
 #include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 
 #include "lockstep/core/error.h"
 
 namespace lockstep::train {
-namespace {
-
-void read_at(int fd, void* data, std::size_t bytes, std::uint64_t offset,
-             const std::filesystem::path& path) {
-  char* at = static_cast<char*>(data);
-  while (bytes > 0) {
-    const ssize_t n = ::pread(fd, at, bytes, static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      throw DataError("cannot read {} at byte {}: {}", path.string(), offset,
-                      n == 0 ? "the file ends there; it is truncated" : std::strerror(errno));
-    }
-    at += n;
-    offset += static_cast<std::uint64_t>(n);
-    bytes -= static_cast<std::size_t>(n);
-  }
-}
-
-}  // namespace
-
 CheckpointData::CheckpointData(const CheckpointIndex& index)
     : index_(index), file_(index.file, O_RDONLY) {}
 

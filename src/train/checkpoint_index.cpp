@@ -34,6 +34,19 @@ std::uint64_t CheckpointIndex::data_bytes() const {
   return elements * tensors.size() * sizeof(float);
 }
 
+std::vector<ByteRange> CheckpointIndex::number_ranges() const {
+  std::vector<ByteRange> ranges;
+  for (std::size_t t = 0; t < tensors.size(); ++t) {
+    for (int p = 0; p < table.size(); ++p) {
+      if (table[p].elements == 0) continue;
+      const std::uint64_t begin = offset(static_cast<int>(t), p);
+      ranges.push_back(
+          {begin, begin + static_cast<std::uint64_t>(table[p].elements) * sizeof(float)});
+    }
+  }
+  return ranges;
+}
+
 std::string dataset_path(const std::string& tensor, const std::string& parameter) {
   return fmt::format("/{}/{}", tensor, parameter);
 }

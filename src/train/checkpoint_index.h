@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lockstep/train/checkpoint.h"
+#include "train/checkpoint_seal.h"
 
 namespace lockstep::train {
 
@@ -30,7 +31,8 @@ struct CheckpointIndex {
   const Hash128& hash(int tensor, int block) const {
     return hashes[tensor * table.blocks().size() + block];
   }
-  std::uint64_t data_bytes() const;  // of all tensors' numbers
+  std::vector<ByteRange> number_ranges() const;  // of all tensors, in the file
+  std::uint64_t data_bytes() const;              // of all tensors' numbers
 };
 
 // The file's names of things, in one place.

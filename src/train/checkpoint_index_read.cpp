@@ -12,14 +12,7 @@ namespace fs = std::filesystem;
 
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : path_(path), file_(open_file(), H5Fclose) {
-    const htri_t marked = need(H5Aexists(file_.get(), "format"), "its root group");
-    if (marked == 0 || text_attribute("format") != kFormatName) {
-      throw DataError(
-          "{} is an HDF5 file but not a checkpoint of lockstep; name a step-*.h5 of checkpoint.dir",
-          path_.string());
-    }
-  }
+  explicit Reader(const fs::path& path) : path_(path), file_(open_file(), H5Fclose) {}
 
   std::string text_attribute(const std::string& name) {
     const Handle set(need(H5Aopen(file_.get(), name.c_str(), H5P_DEFAULT), name), H5Aclose);
@@ -167,16 +160,11 @@ CheckpointIndex read_from(Reader& file, const fs::path& path) {
 
 }  // namespace
 
-bool is_checkpoint(const fs::path& file) {
-  const Hdf5Session session;
-  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  H5Pset_file_locking(access.get(), false, true);
-  const Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
-  return opened && H5Aexists(opened.get(), "texts") > 0 && H5Aexists(opened.get(), "format") > 0;
-}
+bool is_checkpoint(const fs::path& file) { return is_sealed(file); }
 
 CheckpointIndex read_index(const fs::path& file) {
   if (!fs::exists(file)) throw UserError("there is no checkpoint {}", file.string());
+  check_seal(file);
   const Hdf5Session session;
   Reader reader(file);
   return read_from(reader, file);

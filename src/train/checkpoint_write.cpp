@@ -11,6 +11,7 @@
 #include "train/checkpoint_blocks.h"
 #include "train/checkpoint_folder.h"
 #include "train/checkpoint_index.h"
+#include "train/checkpoint_seal.h"
 #include "train/file_descriptor.h"
 
 namespace lockstep::train {
@@ -26,7 +27,7 @@ std::uint64_t file_bytes(const CheckpointIndex& index) {
   return index.data_bytes() + index.hashes.size() * sizeof(Hash128) +
          2 * layout_json(index).size() + index.text.resolved_run.size() +
          index.text.environment.size() + index.text.description.size() + datasets * kPerDataset +
-         entries * kPerEntry + kFixed;
+         entries * kPerEntry + seal_bytes(datasets) + kFixed;
 }
 
 UserError cannot_save(const CheckpointIndex& index, const std::string& reason) {
@@ -107,6 +108,7 @@ fs::path write_checkpoint(comm::Communicator& communicator, const fs::path& dir,
       prepare_folder(dir);
       reserve(index);
       create_checkpoint_file(index);
+      seal_file(index.file, index.number_ranges());
     });
     index.offsets.resize(index.tensors.size() * index.table.size());
     communicator.broadcast(std::as_writable_bytes(std::span(index.offsets)), 0);

@@ -17,4 +17,20 @@ FileDescriptor::FileDescriptor(const std::filesystem::path& path, int flags)
 
 FileDescriptor::~FileDescriptor() { ::close(fd_); }
 
+void read_at(int fd, void* data, std::size_t bytes, std::uint64_t offset,
+             const std::filesystem::path& path) {
+  char* at = static_cast<char*>(data);
+  while (bytes > 0) {
+    const ssize_t n = ::pread(fd, at, bytes, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      throw DataError("cannot read {} at byte {}: {}", path.string(), offset,
+                      n == 0 ? "the file ends there; it is truncated" : std::strerror(errno));
+    }
+    at += n;
+    offset += static_cast<std::uint64_t>(n);
+    bytes -= static_cast<std::size_t>(n);
+  }
+}
+
 }  // namespace lockstep::train

@@ -1,5 +1,7 @@
 // An open file that closes itself. Knows nothing of what is in it.
 #pragma once
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 
 namespace lockstep::train {
@@ -15,5 +17,9 @@ class FileDescriptor {
  private:
   int fd_;
 };
+
+// pread of the whole range. DataError naming the path if the file ends before it does.
+void read_at(int fd, void* data, std::size_t bytes, std::uint64_t offset,
+             const std::filesystem::path& path);
 
 }  // namespace lockstep::train

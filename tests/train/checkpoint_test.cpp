@@ -165,7 +165,7 @@ TEST(Checkpoint, without_a_file_or_of_another_kind_is_refused) {
                               "\", \"w\")[\"x\"] = [1, 2]'";
   ASSERT_EQ(std::system(foreign.c_str()), 0);
   EXPECT_THAT(sentence_of(ExitCode::kData, [&] { read(folder.path() / "foreign.h5"); }),
-              HasSubstr("foreign.h5 is an HDF5 file but not a checkpoint"));
+              HasSubstr("foreign.h5 is not a whole checkpoint"));
   EXPECT_FALSE(is_checkpoint(folder.path() / "foreign.h5"));
   EXPECT_TRUE(is_checkpoint(save(*self, folder.path(), s)));
 }
@@ -185,30 +185,25 @@ TEST(Checkpoint, that_is_truncated_anywhere_is_refused) {
   }
 }
 
-TEST(Checkpoint, with_one_flipped_byte_is_refused_or_reads_the_same) {
+TEST(Checkpoint, with_one_flipped_byte_anywhere_is_refused) {
   const auto self = alone();
   const ScratchFolder folder;
   TestState s;
   const fs::path file = save(*self, folder.path(), s);
-  const Hash128 before = digest(*self, s.state);
   const std::string whole = read_file(file);
-  int refused = 0, tries = 0;
-  for (std::size_t at = 0; at < whole.size(); at += at < 8192 ? 13 : 1009) {
-    std::string broken = whole;
-    broken[at] = static_cast<char>(broken[at] ^ 0x10);
-    std::ofstream(file, std::ios::binary)
-        .write(broken.data(), static_cast<std::streamsize>(broken.size()));
-    ++tries;
-    try {
-      read_checkpoint(*self, file, s.state);
-      EXPECT_EQ(digest(*self, s.state), before) << at;
-      EXPECT_EQ(read_checkpoint_text(file).resolved_run, TestState::text().resolved_run);
-    } catch (const Error& error) {
-      EXPECT_THAT(error.what(), HasSubstr(file.string()));
-      ++refused;
-    }
+  std::fstream bytes(file, std::ios::binary | std::ios::in | std::ios::out);
+  const auto put = [&](std::size_t at, int mask) {
+    bytes.seekp(static_cast<std::streamoff>(at));
+    bytes.put(static_cast<char>(whole[at] ^ mask)).flush();
+  };
+  for (std::size_t at = 0; at < whole.size(); at += at < 8192 ? 5 : 509) {
+    put(at, 0x10);
+    EXPECT_THAT(sentence_of(ExitCode::kData, [&] { read_checkpoint(*self, file, s.state); }),
+                HasSubstr(file.string()))
+        << "byte " << at;
+    put(at, 0);
   }
-  EXPECT_GT(refused, tries / 2);  // the rest lies in the gaps that alignment leaves
+  read_checkpoint(*self, file, s.state);
 }
 
 TEST(Checkpoint, names_the_tensor_and_block_of_a_flipped_byte) {

@@ -70,7 +70,7 @@ void read_checkpoint(comm::Communicator& communicator, const std::filesystem::pa
                      State& state, ReadScope scope = ReadScope::kAll);
 
 // For one process, without MPI.
-bool is_checkpoint(const std::filesystem::path& file);  // an HDF5 file with our mark
+bool is_checkpoint(const std::filesystem::path& file);  // ends as a whole checkpoint does
 CheckpointText read_checkpoint_text(const std::filesystem::path& file);
 std::string checkpoint_inspect_text(const std::filesystem::path& file);
 void check_checkpoint(const std::filesystem::path& file);  // reads every block; DataError as above
