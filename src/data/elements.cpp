@@ -21,6 +21,14 @@ T at(const std::byte* elements, std::int64_t i) {
   return value;
 }
 
+// The caller's own loop, once a sample and epoch: without aliasing it is vectorised.
+template <class T>
+void affine_loop(const std::byte* __restrict elements, std::int64_t count, float shift, float scale,
+                 float* __restrict out) {
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = (static_cast<float>(at<T>(elements, i)) - shift) * scale;
+}
+
 // Calls body(T{}) with the C++ type of dtype.
 template <class Body>
 auto with_type(DType dtype, const Body& body) {
@@ -57,10 +65,8 @@ auto with_type(DType dtype, const Body& body) {
 
 void to_floats(DType dtype, const std::byte* elements, std::int64_t count, Affine affine,
                float* out) {
-  const float shift = affine.shift, scale = affine.scale;
-  with_type(dtype, [&](auto type) {
-    for (std::int64_t i = 0; i < count; ++i)
-      out[i] = (static_cast<float>(at<decltype(type)>(elements, i)) - shift) * scale;
+  with_type(dtype, [=](auto type) {
+    affine_loop<decltype(type)>(elements, count, affine.shift, affine.scale, out);
   });
 }
 
