@@ -3,6 +3,7 @@
 
 #include "app/commands.h"
 #include "app/load_run.h"
+#include "app/version.h"
 #include "lockstep/config/reference.h"
 #include "lockstep/config/run.h"
 #include "lockstep/train/trainer.h"
@@ -22,6 +23,7 @@ ExitCode train_command(TrainOptions options, Context& context) {
     config::check_complete(mine.run, options.file);
   });
   options.request.resolved_toml = config::resolved_toml(loaded.run);
+  options.request.libraries = library_versions();
   return train::run_training(*loaded.communicator, loaded.run, options.request);
 }
 
@@ -41,6 +43,11 @@ void add_train(CLI::App& program, Action& action) {
       ->add_flag("--overwrite", options->request.overwrite,
                  "Start fresh in a folder that holds checkpoints; they go at the first save")
       ->excludes(resume);
+  command
+      ->add_option("--stop-after", options->request.stop_after,
+                   "Save and stop after this many steps in all (schedules keep the run's length)")
+      ->type_name("STEPS")
+      ->check(CLI::PositiveNumber);
   command->footer([] { return "\n" + config::options_text(); });
   command->callback([&action, options] {
     action = [options](Context& context) { return train_command(*options, context); };
