@@ -45,15 +45,15 @@ std::string meant(const CLI::App& program, const std::string& argument) {
 }
 
 [[noreturn]] void refuse(const CLI::App& program, const CLI::ParseError& error) {
-  const auto left = chosen(program).remaining();
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    const auto rest = left.empty() ? program.remaining() : left;
-    const std::string argument = rest.empty() ? "" : rest.front();
-    throw UserError("'{}' is not expected here; {}{}", argument, meant(program, argument),
+  // What nobody took comes first: a mistyped command also looks like a missing one.
+  const bool has_command = !program.get_subcommands().empty();
+  auto left = chosen(program).remaining();
+  if (left.empty()) left = program.remaining();
+  if (!left.empty() && (!has_command || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr)) {
+    throw UserError("'{}' is not expected here; {}{}", left.front(), meant(program, left.front()),
                     help_hint(program));
   }
-  if (program.get_subcommands().empty() &&
-      dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+  if (!has_command) {
     throw UserError("name a command, such as lockstep train run.toml; see lockstep --help");
   }
   throw UserError("{}; {}", error.what(), help_hint(program));

@@ -16,10 +16,13 @@ struct InspectOptions {
 
 ExitCode inspect_command(const InspectOptions& options, Context& context) {
   if (!context.ranks.alone_in_charge()) return ExitCode::kDone;
+  if (!std::filesystem::exists(options.file)) {
+    throw UserError("there is no {}; name a dataset file or a checkpoint", options.file);
+  }
   const std::string file = std::filesystem::is_directory(options.file)
                                ? find_checkpoint(options.file, false)
                                : options.file;
-  const bool checkpoint = std::filesystem::exists(file) && train::is_checkpoint(file);
+  const bool checkpoint = train::is_checkpoint(file);
   log::line(checkpoint ? train::checkpoint_inspect_text(file) : data::inspect_text(file));
   if (options.check) {
     checkpoint ? train::check_checkpoint(file) : data::inspect_check(file);

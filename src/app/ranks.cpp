@@ -11,6 +11,8 @@ namespace {
 
 // How long a rank with an error waits for rank 0 to say the same one and end the job.
 constexpr auto kPatience = std::chrono::seconds(1);
+// How long the launcher gets to pass a sentence on before its own words about the end of the job.
+constexpr auto kForwarding = std::chrono::milliseconds(50);
 
 int rank_from_launcher() {
   if (!comm::launched_by_mpi()) return 0;
@@ -70,6 +72,7 @@ void Ranks::fail_among_ranks(ExitCode code, const std::string& sentence) {
   const int rank = communicator_ ? communicator_->rank() : launcher_rank_;
   if (rank == 0) {
     log::error(sentence);
+    std::this_thread::sleep_for(kForwarding);
   } else {
     std::this_thread::sleep_for(kPatience);
     // Ranks that could not be connected at all have the same reason, and rank 0 has said it.

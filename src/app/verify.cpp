@@ -13,8 +13,9 @@ struct VerifyOptions {
 
 ExitCode verify_command(const VerifyOptions& options, Context& context) {
   if (!context.ranks.alone_in_charge()) return ExitCode::kDone;
-  const auto comparison = train::compare_checkpoints(find_checkpoint(options.a, false),
-                                                     find_checkpoint(options.b, false));
+  const std::string a = find_checkpoint(options.a, false);
+  const std::string b = find_checkpoint(options.b, false);
+  const train::Comparison comparison = train::compare_checkpoints(a, b);
   log::info("{}", comparison.text);
   return comparison.equal ? ExitCode::kDone : ExitCode::kNo;
 }
