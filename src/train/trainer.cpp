@@ -18,6 +18,14 @@ namespace fs = std::filesystem;
 
 bool higher_is_better(const std::string& monitor) { return monitor != "loss" && monitor != "mae"; }
 
+void make_folder(const fs::path& dir) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  if (error)
+    throw UserError("cannot make the folder checkpoint.dir = \"{}\": {}", dir.string(),
+                    error.message());
+}
+
 NamedValues metric_values(const Evaluation& e) { return {e.metrics.begin(), e.metrics.end()}; }
 
 std::string values_text(const Evaluation& e) {
@@ -45,9 +53,12 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
 ExitCode Trainer::train() {
   const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
   if (!mixed.empty()) log::warn("{}", mixed);
+  session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
+  if (saves() && !request_.check_only) open_folder();
+  start_loader();
   say_settings();
   if (request_.check_only) return ExitCode::kDone;
-  start_or_resume();
+  start_clock();
   while (!finished()) {
     communicator_.set_activity("training step", step_);
     const double start = seconds_now();
@@ -72,46 +83,49 @@ Environment Trainer::environment() const {
   return local_environment({run_.run.threads, run_.run.device, request_.libraries});
 }
 
-// An empty folder starts fresh even with --resume, so that a requeued job needs one command.
-void Trainer::start_or_resume() {
-  session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
+// Refuses a folder in use, or resumes from its newest checkpoint. An empty folder starts fresh even
+// with --resume, so that a requeued job needs one command.
+void Trainer::open_folder() {
+  const fs::path dir = run_.checkpoint.dir;
+  std::string newest;
+  communicator_.together([&] {
+    if (communicator_.rank() != 0) return;
+    if (!request_.resume && !request_.overwrite && has_checkpoints(dir))
+      throw UserError(
+          "checkpoint.dir = \"{}\" already holds checkpoints; go on with --resume, start again "
+          "with "
+          "--overwrite, or name another folder",
+          dir.string());
+    if (request_.resume) newest = newest_checkpoint(dir).value_or("").string();
+    make_folder(dir);
+  });
+  newest = comm::broadcast_text(communicator_, newest);
   std::optional<std::int64_t> resumed;
-  if (saves()) {
-    const fs::path dir = run_.checkpoint.dir;
-    std::string newest;
-    communicator_.together([&] {
-      if (communicator_.rank() != 0) return;
-      if (!request_.resume && !request_.overwrite && has_checkpoints(dir))
-        throw UserError(
-            "checkpoint.dir = \"{}\" already holds checkpoints; go on with --resume, start again "
-            "with "
-            "--overwrite, or name another folder",
-            dir.string());
-      if (request_.resume) newest = newest_checkpoint(dir).value_or("").string();
-      fs::create_directories(dir);
-    });
-    newest = comm::broadcast_text(communicator_, newest);
-    if (!newest.empty()) {
-      State state = session_.state(progress());
-      read_checkpoint(communicator_, newest, state);
-      restore(state.progress);
-      resumed = step_;
-      log::info("resumed {} at step {}, epoch {}", newest, step_, at_.epoch + 1);
-    }
-    if (communicator_.rank() == 0)
-      log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed);
+  if (!newest.empty()) {
+    State state = session_.state(progress());
+    read_checkpoint(communicator_, newest, state);
+    restore(state.progress);
+    resumed = saved_step_ = step_;
+    log::info("resumed {} at step {}, epoch {}", newest, step_, at_.epoch + 1);
   }
-  session_.model.program.pack();
+  if (communicator_.rank() == 0)
+    log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed);
+}
+
+void Trainer::start_loader() {
   std::vector<comm::LaneRange> lanes;
   for (std::int64_t s = 0; s < run_.run.threads; ++s)
     lanes.push_back(session_.strategy.lanes(static_cast<int>(s)));
   session_.loader->start(lanes, at_);
+}
+
+void Trainer::start_clock() {
+  session_.model.program.pack();
   line_ = std::make_unique<ProgressLine>(
       ProgressOptions{log::quiet() || !log::speaks(), run_.log.every, run_.train.batch});
   install_signal_handlers();
   started_ = last_save_ = seconds_now();
   first_step_ = step_;
-  saved_step_ = resumed.value_or(-1);
 }
 
 bool Trainer::finished() const {

@@ -24,7 +24,9 @@ class Trainer {
 
  private:
   void say_settings() const;
-  void start_or_resume();
+  void open_folder();
+  void start_loader();
+  void start_clock();
   Environment environment() const;
   bool finished() const;
   Requests requests() const;
