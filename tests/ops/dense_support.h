@@ -1,6 +1,8 @@
 // Runs one op as a program would: memory of its own on 64-byte lines, poisoned with NaN where the
 // op must write first; and numbers to feed it.
 #pragma once
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -24,24 +26,39 @@ inline Values random_values(std::int64_t n, std::uint64_t stream) {
 }
 
 // Memory that starts `shift` bytes after a page, so that alignment is chosen, not met by chance.
+// What lies around it must be untouched in the end.
 class Lines {
  public:
-  explicit Lines(std::size_t bytes, std::size_t shift = 0) : memory_(bytes + 8192), bytes_(bytes) {
+  explicit Lines(std::size_t bytes, std::size_t shift = 0)
+      : memory_(bytes + 3 * 4096, kUntouched), bytes_(bytes) {
     const auto at = reinterpret_cast<std::uintptr_t>(memory_.data());
-    begin_ = memory_.data() + ((at + 4095) / 4096 * 4096 - at) + shift;
-    std::memset(begin_, 0xFF, bytes);  // NaN as floats
+    begin_ = (at + 4095) / 4096 * 4096 - at + shift;
+    std::memset(data(), 0xFF, bytes);  // NaN as floats
   }
   Lines(const Values& values, std::size_t shift) : Lines(values.size() * sizeof(float), shift) {
-    if (!values.empty()) std::memcpy(begin_, values.data(), values.size() * sizeof(float));
+    if (!values.empty()) std::memcpy(data(), values.data(), values.size() * sizeof(float));
   }
-  float* floats() const { return reinterpret_cast<float*>(begin_); }
-  void* data() const { return begin_; }
+  ~Lines() {
+    for (std::size_t i = 0; i < memory_.size(); ++i) {
+      const bool inside = i >= begin_ && i < begin_ + bytes_;
+      if (!inside && memory_[i] != kUntouched) {
+        ADD_FAILURE() << "byte " << static_cast<std::ptrdiff_t>(i - begin_) << " of " << bytes_
+                      << " was written";
+        return;
+      }
+    }
+  }
+  Lines(const Lines&) = delete;
+  Lines& operator=(const Lines&) = delete;
+
+  void* data() const { return const_cast<std::byte*>(memory_.data()) + begin_; }
+  float* floats() const { return static_cast<float*>(data()); }
   Values values() const { return {floats(), floats() + bytes_ / sizeof(float)}; }
 
  private:
+  static constexpr std::byte kUntouched{0xA5};
   std::vector<std::byte> memory_;
-  std::size_t bytes_;
-  std::byte* begin_;
+  std::size_t bytes_, begin_;
 };
 
 struct Gradients {
@@ -114,6 +131,33 @@ inline Gradients run(const Op& op, const OpCase& c, std::size_t shift = 0) {
 inline double tolerance(double magnitude, std::int64_t terms) {
   constexpr double kUnit = 0x1p-24;
   return 4 * kUnit * std::sqrt(static_cast<double>(terms)) * magnitude + 1e-30;
+}
+
+// Gradients against (L(x + h) - L(x - h)) / 2h, with L = sum of output * d_output in double, for
+// ops that are linear in each number: h is large and a power of two, so that only rounding is left.
+inline void expect_slopes(const Op& op, const OpCase& c) {
+  constexpr float kStep = 0x1p-4f;
+  const Gradients g = run(op, c);
+  const auto loss = [&](const OpCase& at) {
+    const Gradients moved = run(op, at);
+    double sum = 0;
+    for (std::size_t i = 0; i < moved.output.size(); ++i) {
+      sum += static_cast<double>(moved.output[i]) * c.d_output[i];
+    }
+    return sum;
+  };
+  const auto check = [&](auto numbers_of, const Values& gradient) {
+    for (std::size_t i = 0; i < gradient.size(); i += 3) {
+      OpCase up = c, down = c;
+      numbers_of(up)[i] += kStep;
+      numbers_of(down)[i] -= kStep;
+      EXPECT_NEAR((loss(up) - loss(down)) / (2 * kStep), gradient[i], 1e-4) << i;
+    }
+  };
+  check([](OpCase& at) -> Values& { return at.input; }, g.d_input);
+  for (std::size_t p = 0; p < c.parameters.size(); ++p) {
+    check([p](OpCase& at) -> Values& { return at.parameters[p]; }, g.d_parameters[p]);
+  }
 }
 
 }  // namespace lockstep::ops

@@ -85,6 +85,11 @@ TEST(Linear, matches_double_loops_over_edge_sizes) {
   }
 }
 
+TEST(Linear, gradients_match_finite_differences) {
+  const Size s{7, 11, 5};
+  expect_slopes(*make(cpu_device(), Linear{s.rows, s.in, s.out}), case_of(s, true));
+}
+
 TEST(Linear, leaves_out_the_data_gradient_of_a_first_layer) {
   const Size s{33, 31, 7};
   const auto op = make(cpu_device(), Linear{s.rows, s.in, s.out, true, Activation::kRelu, false});

@@ -120,6 +120,11 @@ TEST(AveragePool, leaves_padding_out_of_the_mean) {
   }
 }
 
+TEST(AveragePool, gradient_matches_finite_differences) {
+  const Form f{{2, 7, 6, 3}, {3, 3}, {2, 2}, {1, 1}};
+  expect_slopes(*make(cpu_device(), pool(PoolKind::kAverage, f)), case_of(f));
+}
+
 TEST(MaxPool, lets_nan_through_and_sends_it_the_gradient) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();

@@ -66,16 +66,31 @@ template <class T, class Lanes>
 LOCKSTEP_INLINE void store_winners(T* to, V winners, Lanes lanes) {
   float places[16];
   store(places, winners);
-  for (int i = 0; i < lanes_in(lanes); ++i)
+  for (int i = 0; i < lanes_in(lanes); ++i) {
     to[i] = static_cast<T>(static_cast<std::int32_t>(places[i]));
+  }
 }
 template <class T, class Lanes>
 LOCKSTEP_INLINE V load_winners(const T* from, Lanes lanes) {
   float places[16] = {};
-  for (int i = 0; i < lanes_in(lanes); ++i)
+  for (int i = 0; i < lanes_in(lanes); ++i) {
     places[i] = static_cast<float>(static_cast<std::int32_t>(from[i]));
+  }
   return load(places);
 }
+#if LOCKSTEP_SIMD == 512
+template <class Lanes>
+LOCKSTEP_INLINE void store_winners(std::uint8_t* to, V winners, Lanes lanes) {
+  const __m128i places = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(winners.x));
+  _mm_mask_storeu_epi8(to, static_cast<__mmask16>((1u << lanes_in(lanes)) - 1), places);
+}
+template <class Lanes>
+LOCKSTEP_INLINE V load_winners(const std::uint8_t* from, Lanes lanes) {
+  const auto mask = static_cast<__mmask16>((1u << lanes_in(lanes)) - 1);
+  const __m512i places = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from));
+  return {_mm512_cvtepi32_ps(places)};
+}
+#endif
 
 template <class T, bool keep>
 void max_pool_pass(const PoolGeometry& g, const float* x, float* y, T* winners) {
@@ -106,7 +121,18 @@ void max_pool_loop(const PoolGeometry& g, const float* x, float* y, void* winner
   }
 }
 
-template <class T>
+// Windows that do not overlap write their places; a masked load right after a masked store of its
+// neighbours would wait for it.
+LOCKSTEP_INLINE bool disjoint(const PoolGeometry& g) {
+  return g.stride[0] >= g.kernel[0] && g.stride[1] >= g.kernel[1] && g.stride[2] >= g.kernel[2];
+}
+template <bool overlap, class Lanes>
+LOCKSTEP_INLINE void give(float* dx, V share, Lanes lanes) {
+  if constexpr (overlap) share += load(dx, lanes);
+  store(dx, share, lanes);
+}
+
+template <class T, bool overlap>
 void max_pool_backward_pass(const PoolGeometry& g, const float* dy, const T* winners, float* dx) {
   zero(g, dx);
   each_window(g, [=](const Window& window, std::int64_t out) {
@@ -114,18 +140,27 @@ void max_pool_backward_pass(const PoolGeometry& g, const float* dy, const T* win
       const V d = load(dy + out + c, lanes), winner = load_winners(winners + out + c, lanes);
       window.each([&](std::int64_t at, std::int64_t place) {
         const V share = select(winner == splat(static_cast<float>(place)), d, splat(0.0f));
-        store(dx + at + c, load(dx + at + c, lanes) + share, lanes);
+        give<overlap>(dx + at + c, share, lanes);
       });
     });
   });
 }
 
+template <class T>
+void max_pool_backward_as(const PoolGeometry& g, const float* dy, const T* winners, float* dx) {
+  if (disjoint(g)) {
+    max_pool_backward_pass<T, false>(g, dy, winners, dx);
+  } else {
+    max_pool_backward_pass<T, true>(g, dy, winners, dx);
+  }
+}
+
 void max_pool_backward_loop(const PoolGeometry& g, const float* dy, const void* winners,
                             float* dx) {
   if (g.window <= 256) {
-    max_pool_backward_pass(g, dy, static_cast<const std::uint8_t*>(winners), dx);
+    max_pool_backward_as(g, dy, static_cast<const std::uint8_t*>(winners), dx);
   } else {
-    max_pool_backward_pass(g, dy, static_cast<const std::uint32_t*>(winners), dx);
+    max_pool_backward_as(g, dy, static_cast<const std::uint32_t*>(winners), dx);
   }
 }
 
@@ -140,17 +175,24 @@ void average_pool_loop(const PoolGeometry& g, const float* x, float* y) {
   });
 }
 
-void average_pool_backward_loop(const PoolGeometry& g, const float* dy, float* dx) {
+template <bool overlap>
+void average_pool_backward_pass(const PoolGeometry& g, const float* dy, float* dx) {
   zero(g, dx);
   each_window(g, [=](const Window& window, std::int64_t out) {
     const V count = splat(static_cast<float>(window.places()));
     for_vectors(window.g.channels, [&](std::int64_t c, auto lanes) {
       const V share = load(dy + out + c, lanes) / count;
-      window.each([&](std::int64_t at, std::int64_t) {
-        store(dx + at + c, load(dx + at + c, lanes) + share, lanes);
-      });
+      window.each([&](std::int64_t at, std::int64_t) { give<overlap>(dx + at + c, share, lanes); });
     });
   });
+}
+
+void average_pool_backward_loop(const PoolGeometry& g, const float* dy, float* dx) {
+  if (disjoint(g)) {
+    average_pool_backward_pass<false>(g, dy, dx);
+  } else {
+    average_pool_backward_pass<true>(g, dy, dx);
+  }
 }
 
 }  // namespace
