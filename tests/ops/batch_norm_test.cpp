@@ -249,6 +249,43 @@ TEST(BatchNorm, lets_nan_through) {
   });
 }
 
+// relu's gradient at 0 is 0, as PyTorch's: a constant channel without bias sits exactly there.
+TEST(BatchNorm, relu_passes_no_gradient_at_zero) {
+  for (const bool residual : {false, true}) {
+    const Case c{33, 16, true, residual};
+    Inputs in(c);
+    in.x.assign(in.x.size(), 0.75f);
+    in.bias.assign(in.bias.size(), 0.0f);
+    in.residual.assign(in.residual.size(), 0.0f);
+    const auto op = make_op(c);
+    on_every_isa([&](Isa) {
+      OpRun run(*op, in.tensors(), {in.gain, in.bias}, in.x.size());
+      EXPECT_EQ(run.forward(), Floats(in.x.size(), 0.0f));
+      run.backward(in.dy);
+      EXPECT_EQ(run.d_parameter(1), Floats(c.channels, 0.0f));
+      EXPECT_EQ(run.d_input(0), Floats(in.x.size(), 0.0f));
+    });
+  }
+}
+
+TEST(BatchNorm, avx2_and_avx512_give_the_same_bits) {
+  if (detected_isa() != Isa::kAvx512) return;  // one of the two is all there is to compare
+  for (const Case& c : {Case{257, 17, true, true}, Case{1000, 64, true, false}}) {
+    const Inputs in(c);
+    const auto op = make_op(c);
+    std::vector<Floats> results[2];
+    for (const bool wide : {false, true}) {
+      const UseIsa use(wide ? Isa::kAvx512 : Isa::kAvx2);
+      OpRun run(*op, in.tensors(), {in.gain, in.bias}, in.x.size());
+      results[wide].push_back(run.forward());
+      run.backward(in.dy);
+      for (int i : {0, 1}) results[wide].push_back(run.d_parameter(i));
+      results[wide].push_back(run.d_input(0));
+    }
+    EXPECT_EQ(results[0], results[1]) << c.text();
+  }
+}
+
 TEST(BatchNorm, refuses_a_single_value_in_training) {
   const Case c{1, 16, false, false};
   const Inputs in(c);
