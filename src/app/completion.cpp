@@ -35,7 +35,7 @@ _lockstep() {
   fi
   if [[ -n $key ]]; then
     COMPREPLY=($(compgen -W "$(_lockstep_values "$key")" -- "$word"))
-    [[ ${COMPREPLY[0]} ]] || COMPREPLY=($(compgen -f -- "$word"))
+    [[ ${COMPREPLY[0]-} ]] || COMPREPLY=($(compgen -f -- "$word"))
   elif [[ $before == --set ]]; then
     COMPREPLY=($(compgen -S = -W '@KEYS@' -- "$word"))
     compopt -o nospace 2>/dev/null

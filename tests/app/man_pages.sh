@@ -13,7 +13,8 @@ for name in lockstep train eval import inspect config verify; do
   [ -z "$complaints" ] || fail "$page: $complaints"
   text=$(groff -man -Tutf8 -P-c "$page" | sed 's/.\x08//g')
   command=$([ $name = lockstep ] || echo "$name")
-  for option in $("$program" $command --help | sed -n '/^Options:/,/^Keys/p' | grep -oE '^  .{26}' | grep -oE -e '--[a-z-]+' | sort -u); do
+  for option in $("$program" $command --help | sed -n '/^Options:/,/^Keys/p' |
+                  grep -oE '^  (-[a-z],)?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
     grep -q -e "$option" <<< "$text" || fail "$page does not name $option"
   done
 done
