@@ -13,9 +13,6 @@
 namespace lockstep::data {
 namespace {
 
-// HDF5 reads the wanted rows of an unfiltered chunk directly when the chunk does not fit its cache
-// (1 MiB); whole raw chunks are better below that.
-constexpr std::size_t kDirectChunkBytes = 1 << 20;
 constexpr std::size_t kMostChunkBytes = std::size_t{1} << 30;
 constexpr unsigned kMaxRank = Shape::kMaxRank + 1;
 
@@ -94,8 +91,9 @@ std::string FieldReader::choose_way(hid_t creation) {
   unsigned options = 0;
   H5Pget_chunk_opts(creation, &options);  // other than 0: partial chunks without filters
   const std::size_t bytes = static_cast<std::size_t>(field_.chunk) * row_bytes_;
-  if (ours && options == 0 && bytes <= (filters_.empty() ? kDirectChunkBytes : kMostChunkBytes))
-    way_ = Way::kChunks;
+  // Chunks without filters are HDF5's: it copies the wanted rows and no more, and H5Dread_chunk
+  // trusts their stored length in a damaged file.
+  if (ours && options == 0 && !filters_.empty() && bytes <= kMostChunkBytes) way_ = Way::kChunks;
   return {};
 }
 

@@ -26,7 +26,12 @@ class FileLoader final : public Loader {
 
   std::int64_t steps_per_epoch() const override { return cuts_.steps; }
   std::int64_t window() const override { return options_.window; }
-  std::size_t window_bytes() const override { return store_ ? store_->bytes() : 0; }
+  std::size_t window_bytes() const override {
+    if (store_) return store_->bytes();
+    const auto cut = comm::cut_lanes(options_.lanes, communicator_.size());
+    return WindowStore::bytes_for(
+        cut[static_cast<std::size_t>(communicator_.topology().position)].size(), layout());
+  }
 
   void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) override {
     LOCKSTEP_CHECK(prefetch_ == nullptr, "a loader starts once");
@@ -80,6 +85,11 @@ class FileLoader final : public Loader {
  private:
   std::int64_t number_of(std::int64_t epoch, std::int64_t position) const {
     return epoch * cuts_.windows() + position / cuts_.window;
+  }
+
+  SlotLayout layout() const {
+    return slot_layout(cuts_.window, samples_.input().sample_bytes(),
+                       samples_.target().sample_bytes());
   }
 
   // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...

@@ -43,7 +43,8 @@ std::vector<std::string> names_in(hid_t group, const std::string& where) {
 }
 
 constexpr double kMostSampleBytes = 1 << 30;
-constexpr double kBestPacking = 2000;  // deflate's own limit is 1032
+constexpr double kBestPacking = 2000;    // deflate's own limit is 1032
+constexpr double kFillBytes = 64 << 20;  // of values that were never written
 
 // A damaged header can claim any size, and nobody should wait for so many fill values.
 void check_size(hid_t dataset, hid_t creation, const std::string& where, const Field& field,
@@ -58,7 +59,7 @@ void check_size(hid_t dataset, hid_t creation, const std::string& where, const F
   const double all = sample * static_cast<double>(field.count);
   const bool stored = layout != H5D_CONTIGUOUS || H5Dget_offset(dataset) == HADDR_UNDEF ||
                       static_cast<double>(H5Dget_storage_size(dataset)) == all;
-  if (field.count < 0 || !stored || all > kMostSampleBytes + kBestPacking * file_bytes)
+  if (field.count < 0 || !stored || all > kFillBytes + kBestPacking * file_bytes)
     throw DataError(
         "{}: dataset {} claims {} samples, which the file cannot hold; its header is damaged",
         where, field.path, field.count);
@@ -76,8 +77,8 @@ bool describe(hid_t dataset, const std::string& where, Field& field, double file
   if (rank > Shape::kMaxRank + 1)
     throw DataError("{}: dataset {} has {} dimensions, the most are {}", where, field.path, rank,
                     Shape::kMaxRank + 1);
-  std::array<hsize_t, H5S_MAX_RANK> extents{}, chunk{};
-  H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr);
+  std::array<hsize_t, H5S_MAX_RANK> extents{}, most{}, chunk{};
+  H5Sget_simple_extent_dims(space.get(), extents.data(), most.data());
   const auto dtype = dtype_of(type.get());
   if (!dtype)
     throw DataError(
@@ -91,10 +92,19 @@ bool describe(hid_t dataset, const std::string& where, Field& field, double file
       throw DataError("{}: dataset {} has samples without elements", where, field.path);
     field.sample = field.sample.append(static_cast<std::int64_t>(extents[i]));
   }
+  for (int i = 0; i < rank; ++i)
+    if (extents[i] > most[i])
+      throw DataError("{}: dataset {} is larger than its own limit; its header is damaged", where,
+                      field.path);
   const Handle creation(H5Dget_create_plist(dataset), H5Pclose);
   if (H5Pget_layout(creation.get()) == H5D_CHUNKED) {
     H5Pget_chunk(creation.get(), rank, chunk.data());
     field.chunk = static_cast<std::int64_t>(chunk[0]);
+    // HDF5 makes no such chunks, and 1.10.8 crashes on reading them.
+    for (int i = 0; i < rank; ++i)
+      if (chunk[i] > most[i] || chunk[i] == 0)
+        throw DataError("{}: dataset {} has chunks larger than itself; its header is damaged",
+                        where, field.path);
   }
   check_size(dataset, creation.get(), where, field, file_bytes);
   return true;

@@ -25,12 +25,16 @@ SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
   return layout;
 }
 
+std::size_t WindowStore::bytes_for(std::int64_t lanes, const SlotLayout& layout) {
+  return kLine + static_cast<std::size_t>(lanes * kSlotsPerLane) * layout.bytes;
+}
+
 WindowStore::WindowStore(comm::Communicator& communicator, int lanes, const SlotLayout& layout)
     : layout_(layout),
       peers_(communicator.topology().local_ranks()),
       local_(communicator.topology().local()) {
   const int slots = lanes * kSlotsPerLane;
-  bytes_ = kLine + static_cast<std::size_t>(slots) * layout.bytes;
+  bytes_ = bytes_for(lanes, layout);
   try {
     window_ = communicator.make_window(bytes_, "decoded windows of the data");
     part_ = window_->part(local_);

@@ -36,6 +36,7 @@ SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
 class WindowStore {
  public:
   static constexpr int kSlotsPerLane = 2;
+  static std::size_t bytes_for(std::int64_t lanes, const SlotLayout& layout);
   // Collective. Falls back to private memory, with a warning, where /dev/shm is too small.
   WindowStore(comm::Communicator& communicator, int lanes, const SlotLayout& layout);
 

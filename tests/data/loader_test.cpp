@@ -28,7 +28,9 @@ TEST(Loader, hands_out_the_order_over_epochs) {
         const auto loader = make_loader(world(), manifest, options);
         EXPECT_EQ(loader->steps_per_epoch(), kSamples / options.batch);
         const LaneRange all[] = {{0, lanes}};
+        const std::size_t planned = loader->window_bytes();
         loader->start(all, {});
+        EXPECT_EQ(loader->window_bytes(), planned);
         const std::int64_t steps = 2 * loader->steps_per_epoch() + 1;
         for (std::int64_t s = 0; s < steps; ++s)
           for (std::int64_t lane = 0; lane < lanes; ++lane) {

@@ -64,7 +64,8 @@ class Loader {
   virtual void fill(std::int64_t lane, Position at, std::int64_t micro, float* input,
                     std::int32_t* labels, float* targets) = 0;
   virtual const LoaderTimes& times() const = 0;  // as of now, until the next call
-  virtual std::size_t window_bytes() const = 0;  // shared memory of this rank, for the ledger
+  virtual std::size_t window_bytes()
+      const = 0;  // of this rank; before start(): as cut_lanes() deals
 };
 std::unique_ptr<Loader> make_loader(comm::Communicator& communicator, const Manifest& manifest,
                                     const LoaderOptions& options);
