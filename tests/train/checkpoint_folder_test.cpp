@@ -39,11 +39,11 @@ TEST(Retention, keeps_the_newest_and_the_best) {
   for (std::int64_t step : {30, 40, 50}) saver.save(step, 2);
   EXPECT_EQ(names_in(saver.dir()),
             (std::vector<std::string>{"best", name(20), name(40), name(50)}));
-  EXPECT_EQ(newest_checkpoint(saver.dir())->filename(), name(50));
-  EXPECT_EQ(best_checkpoint(saver.dir())->filename(), name(20));
+  EXPECT_EQ(newest_checkpoint(saver.dir()), saver.dir() / name(50));
+  EXPECT_EQ(best_checkpoint(saver.dir()), saver.dir() / name(20));
   saver.save(60, 2, true);
   EXPECT_EQ(names_in(saver.dir()), (std::vector<std::string>{"best", name(50), name(60)}));
-  EXPECT_EQ(best_checkpoint(saver.dir())->filename(), name(60));
+  EXPECT_EQ(best_checkpoint(saver.dir()), saver.dir() / name(60));
 }
 
 TEST(Retention, never_removes_the_one_just_written) {
@@ -73,7 +73,7 @@ TEST(Retention, removes_what_crashes_left_and_nothing_else) {
        {"step-0000000009.h5.tmp", "best.tmp", "notes.tmp", "step-x.h5.tmp", "step-1.txt"}) {
     write_file_atomically(saver.dir() / file, "left");
   }
-  EXPECT_EQ(newest_checkpoint(saver.dir())->filename(), name(10));
+  EXPECT_EQ(newest_checkpoint(saver.dir()), saver.dir() / name(10));
   saver.save(11, 3);
   EXPECT_EQ(names_in(saver.dir()), (std::vector<std::string>{"notes.tmp", name(10), name(11),
                                                              "step-1.txt", "step-x.h5.tmp"}));
