@@ -11,10 +11,9 @@ namespace lockstep::app {
 namespace {
 
 struct EvalOptions {
-  std::string checkpoint, data;
+  std::string checkpoint, data, split;
   std::vector<std::string> overrides;
   bool best = false;
-  train::EvalRequest request;
 };
 
 ExitCode eval_command(EvalOptions options, Context& context) {
@@ -25,8 +24,9 @@ ExitCode eval_command(EvalOptions options, Context& context) {
         const std::string toml = train::read_checkpoint_text(mine.source).resolved_run;
         mine.run = config::parse_run(toml, "the run in " + mine.source, options.overrides);
       });
-  options.request.checkpoint = loaded.source;
-  return train::run_evaluation(*loaded.communicator, loaded.run, options.request);
+  const train::EvalRequest request{loaded.source,
+                                   options.split.empty() ? loaded.run.data.test : options.split};
+  return train::run_evaluation(*loaded.communicator, loaded.run, request);
 }
 
 }  // namespace
@@ -53,9 +53,9 @@ void add_eval(CLI::App& program, Action& action) {
       ->type_name("FILE");
   command->add_option("--data", options->data, "Dataset file, if not the one of the run")
       ->type_name("FILE");
-  command->add_option("--split", options->request.split, "Split to evaluate")
-      ->type_name("NAME")
-      ->capture_default_str();
+  command
+      ->add_option("--split", options->split, "Split to evaluate; data.test of the run if absent")
+      ->type_name("NAME");
   command->add_flag("--best", options->best, "Of a folder, the best checkpoint");
   add_overrides(*command, options->overrides);
   command->callback([&action, options] {

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "lockstep/config/run.h"
+#include "lockstep/core/isa.h"
 
 namespace lockstep::app {
 
@@ -24,6 +25,7 @@ Loaded load_run(Ranks& ranks, const std::string& what, const std::function<void(
     if (failure) std::rethrow_exception(failure);
   });
   ranks.require_same(loaded.source + "\n" + config::resolved_toml(loaded.run), what);
+  if (loaded.run.run.isa != "auto") cap_isa(isa_from(loaded.run.run.isa));
   return loaded;
 }
 

@@ -14,7 +14,8 @@ struct Loaded {
   comm::Communicator* communicator = nullptr;
 };
 
-// `read` fills run and source; what it throws on any rank is thrown on all.
+// `read` fills run and source; what it throws on any rank is thrown on all. Then run.isa
+// is in force.
 Loaded load_run(Ranks& ranks, const std::string& what, const std::function<void(Loaded&)>& read);
 
 }  // namespace lockstep::app

@@ -39,8 +39,7 @@ Table data_table() {
   t.push_back(key("train", AT(data.train), "Name of the split to train on.").not_empty());
   t.push_back(key("val", AT(data.val),
                   "Name of the split that is evaluated during training. Empty: none."));
-  t.push_back(
-      key("test", AT(data.test), "Name of the split that is evaluated at the end. Empty: none."));
+  t.push_back(key("test", AT(data.test), "Name of the split that `lockstep eval` evaluates."));
   t.push_back(
       choice<Run>("normalise", AT(data.normalise),
                   Words<Normalise>{{"none", Normalise::kNone},
@@ -170,10 +169,6 @@ Table optimizer_table() {
                           "How the learning rate changes after warm-up."));
   t.push_back(key("warmup", AT(optimizer.warmup), "Steps over which the learning rate rises to lr.")
                   .at_least(0));
-  t.push_back(key("total_steps", AT(optimizer.total_steps),
-                  "Step at which the schedule ends. 0: the end of the run.")
-                  .at_least(0)
-                  .only("schedule", {"linear", "cosine"}));
   t.push_back(
       key("step_every", AT(optimizer.step_every), "Steps between two falls of the learning rate.")
           .at_least(0)

@@ -82,6 +82,9 @@ TEST(Train, then_eval_inspect_and_verify_agree) {
   EXPECT_EQ(lockstep("eval one", 2).out, alone.out);
   EXPECT_EQ(lockstep("eval one --best --split val --data " + dataset()).code, 0);
 
+  EXPECT_EQ(lockstep("eval one --split test").out, alone.out);
+  EXPECT_EQ(lockstep("eval one --set run.isa=plain").code, 0);
+
   o = lockstep("inspect one --check");
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_NE(o.out.find("digest"), std::string::npos) << o.out;
