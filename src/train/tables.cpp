@@ -44,6 +44,8 @@ std::string summary_row(const char* name, const Spread& s, std::string (*form)(d
          (of > 0 ? fmt::format(" {:>6.1f} %\n", 100 * s.mean / of) : "\n");
 }
 
+std::string whole_text(double number) { return fmt::format("{:.0f}", number); }
+
 }  // namespace
 
 std::string settings_text(const std::vector<std::pair<std::string, std::string>>& rows) {
@@ -125,6 +127,10 @@ std::string summary_text(std::span<const RankTimes> ranks) {
   time("total", &RankTimes::total);
   text +=
       summary_row("communication hidden", spread_of(ranks, &RankTimes::hidden), seconds_text, 0);
+  text += summary_row("samples computed", spread_of(ranks, &RankTimes::samples), whole_text, 0);
+  text += summary_row("bytes in messages", spread_of(ranks, &RankTimes::bytes_sent), whole_text, 0);
+  text +=
+      summary_row("bytes read from peers", spread_of(ranks, &RankTimes::bytes_read), whole_text, 0);
   text += summary_row("peak memory (resident)", spread_of(ranks, &RankTimes::peak_memory),
                       bytes_text, 0);
   text += summary_row("memory now (shared / ranks)", spread_of(ranks, &RankTimes::shared_memory),
@@ -137,7 +143,7 @@ std::string summary_text(std::span<const RankTimes> ranks) {
     peak += r.fma_peak;
   }
   if (total.max > 0) {
-    text += fmt::format("  {} samples/s, {:.1f} GFLOP/s", count_text(samples / total.max),
+    text += fmt::format("  {:.0f} samples/s, {:.1f} GFLOP/s", samples / total.max,
                         flops / total.max / 1e9);
     if (peak > 0) {
       text += fmt::format(", {:.1f} % of the measured FMA peak ({:.1f} GFLOP/s)",

@@ -245,6 +245,8 @@ void Trainer::finish() {
   times.compute = std::max(0.0, step_seconds_ - times.data - times.exposed - times.fold);
   times.other = std::max(0.0, total - step_seconds_);
   times.samples = data.samples;
+  times.bytes_sent = counters.bytes_sent;
+  times.bytes_read = counters.bytes_read_peers;
   times.flops = session_.model.program.flops() * static_cast<double>(data.samples) /
                 static_cast<double>(session_.model.task.microbatch);
   times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);

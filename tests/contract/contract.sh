@@ -110,10 +110,22 @@ case $case in
     [ $status -eq 1 ] || { echo "FAILED: verify of two runs that differ gave exit code $status"; exit 1; }
     grep -q 'hidden1.weight' "$dir/verify.txt" ;;
   work_counts)
-    # It is no trick: each rank computes only the samples that it was dealt.
-    "$mpirun" -np 4 "$program" train "${mlp[@]}" --set checkpoint.dir= > "$log" 2>&1 || { cat "$log"; exit 1; }
-    grep -E 'samples' "$log" | tail -n 3
-    # 50 steps of 48 samples on 4 ranks: 600 each.
-    grep -qE 'samples.*\b600\b.*\b600\b.*\b600\b' "$log" ;;
+    # It is no trick: each rank computes only the samples that it was dealt, and sends what the fold
+    # must send. 50 steps of 48 samples on 4 ranks: 600 each; 5 ranks of 8 lanes: 2 lanes, or 1.
+    row() { sed -n "s/^  $1  *//p" "$log" | tail -n 1 | tr -s ' '; }
+    same "600 600 600" "$(digest 4 "${mlp[@]}" > /dev/null; row 'samples computed')" "samples on 4 ranks"
+    same "300 480 600" "$(digest 5 "${mlp[@]}" > /dev/null; row 'samples computed')" "samples on 5 ranks"
+    # On one node nothing but shared memory is used. P = 12,213 parameters in blocks; a rank of 4 reads a
+    # quarter of the other three ranks' sums.
+    same "0 0 0" "$(digest 4 "${mlp[@]}" > /dev/null; row 'bytes in messages')" "no messages on a node"
+    # One rank a node: nothing is read from peers, all travels in messages.
+    one_each=(--set parallel.pretend_nodes=0,1,2,3)
+    same "0 0 0" "$(digest 4 "${mlp[@]}" "${one_each[@]}" > /dev/null; row 'bytes read from peers')" "no window between nodes"
+    read -r least mean most <<< "$(row 'bytes in messages')"
+    # Each step a rank sends 3/4 of its sum to the owners, and its quarter to three others: 1.5 x 4 P bytes and
+    # the records, P = 144*67+67 + 67*33+33 + 33*4+4.
+    floor=$((50 * 6 * (144 * 67 + 67 + 67 * 33 + 33 + 33 * 4 + 4)))
+    echo "messages: $least to $most bytes a rank, at least $floor"
+    [ "$mean" -ge $floor ] && [ "$mean" -le $((floor * 11 / 10 + 50 * 8192)) ] ;;
   *) echo "no case '$case'" >&2; exit 2 ;;
 esac

@@ -31,6 +31,8 @@ struct RankTimes {
   double total = 0, compute = 0, data = 0, exposed = 0, hidden = 0, fold = 0, other = 0;
   std::int64_t samples = 0;       // computed by this rank
   double flops = 0;               // done by this rank
+  std::int64_t bytes_sent = 0;    // in messages between nodes and the small message of each step
+  std::int64_t bytes_read = 0;    // from the windows of other ranks of the node
   double fma_peak = 0;            // flop/s of this rank's threads together
   std::uint64_t peak_memory = 0;  // resident bytes at most
   std::uint64_t shared_memory =
