@@ -1,6 +1,7 @@
 #include "app/ranks.h"
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
@@ -74,6 +75,9 @@ void Ranks::fail_among_ranks(ExitCode code, const std::string& sentence) {
     log::error(sentence);
     std::this_thread::sleep_for(kForwarding);
   } else {
+    // The launcher ends a job by TERM, which in training asks for a checkpoint: there is none to
+    // make.
+    std::signal(SIGTERM, SIG_DFL);
     std::this_thread::sleep_for(kPatience);
     // Ranks that could not be connected at all have the same reason, and rank 0 has said it.
     if (communicator_ || code != ExitCode::kUser) {
