@@ -36,7 +36,8 @@ class File {
 
 }  // namespace
 
-void write_at(int fd, const void* data, std::size_t bytes, std::uint64_t offset, const fs::path& path) {
+void write_at(int fd, const void* data, std::size_t bytes, std::uint64_t offset,
+              const fs::path& path) {
   const char* at = static_cast<const char*>(data);
   while (bytes > 0) {
     const ssize_t n = ::pwrite(fd, at, bytes, static_cast<off_t>(offset));
@@ -75,6 +76,10 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
+  if (in && fs::is_directory(path)) {  // opens, and reads as nothing
+    errno = EISDIR;
+    in.setstate(std::ios::failbit);
+  }
   if (!in) fail("read", path);
   std::ostringstream text;
   text << in.rdbuf();

@@ -1,5 +1,6 @@
 #include "lockstep/core/log.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -24,7 +25,22 @@ void set_speaker(bool speaks) { speaks_ = speaks; }
 void set_quiet(bool quiet) { quiet_ = quiet; }
 bool speaks() { return speaks_; }
 bool quiet() { return quiet_; }
-bool color() { return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
+
+// Open MPI gives every rank a terminal of its own, whatever becomes of the output: then the
+// launcher's stream decides. That of a launcher's daemon on another node is none.
+bool is_terminal(std::FILE* stream) {
+  const int own = ::fileno(stream);
+  if (::isatty(own) == 0) return false;
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return true;
+  const std::string path = fmt::format("/proc/{}/fd/{}", ::getppid(), own);
+  const int launchers = ::open(path.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  if (launchers < 0) return false;
+  const bool terminal = ::isatty(launchers) != 0;
+  ::close(launchers);
+  return terminal;
+}
+
+bool color() { return is_terminal(stdout) && std::getenv("NO_COLOR") == nullptr; }
 
 void line(const std::string& text) { put(stdout, text); }
 void warning(const std::string& text) { put(stderr, "lockstep: warning: " + text); }

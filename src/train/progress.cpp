@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "lockstep/core/clock.h"
+#include "lockstep/core/log.h"
 #include "lockstep/core/units.h"
 
 namespace lockstep::train {
@@ -23,7 +24,7 @@ int columns_of(std::FILE* out) {
 }  // namespace
 
 ProgressLine::ProgressLine(const ProgressOptions& options, std::FILE* out)
-    : options_(options), out_(out), terminal_(::isatty(::fileno(out)) != 0), since_(seconds_now()) {
+    : options_(options), out_(out), terminal_(log::is_terminal(out)), since_(seconds_now()) {
   next_ = since_ + (terminal_ ? kRefresh : options_.log_every);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <string>
 #include <utility>
 
@@ -11,6 +12,8 @@ void set_speaker(bool speaks);  // false on every rank but 0
 void set_quiet(bool quiet);     // --quiet: only warnings and errors
 bool speaks();
 bool quiet();
+// Whether a person sees the stream; under mpirun, whether one sees mpirun's.
+bool is_terminal(std::FILE* stream);
 bool color();                   // a terminal, and NO_COLOR is unset
 
 void line(const std::string& text);     // stdout
