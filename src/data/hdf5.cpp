@@ -111,7 +111,8 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   // The plain reason first: HDF5's own words for a missing file are of no use to anybody.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0)
-    throw DataError("cannot open the data file {}: {}", path.string(), std::strerror(errno));
+    throw UserError("cannot open the data file {}: {}; set data.path, or put the file there",
+                    path.string(), std::strerror(errno));
   Hdf5Lock lock;
   Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_sec2(access.get());
