@@ -23,6 +23,9 @@ ExitCode train_command(TrainOptions options, Context& context) {
     config::check_complete(mine.run, options.file);
   });
   options.request.resolved_toml = config::resolved_toml(loaded.run);
+  options.request.parse_run = [](const std::string& toml, const std::string& name) {
+    return config::parse_run(toml, name, {});
+  };
   options.request.libraries = library_versions();
   return train::run_training(*loaded.communicator, loaded.run, options.request);
 }

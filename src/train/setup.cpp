@@ -50,13 +50,17 @@ void check_monitor(const Run& run, const Task& task) {
 
 }  // namespace
 
+std::string split_names(const data::Manifest& manifest) {
+  std::vector<std::string> names;
+  for (const data::Split& split : manifest.splits) names.push_back(split.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 Task make_task(const Run& run, const data::Manifest& manifest) {
   const data::Split* split = manifest.find(run.data.train);
   if (split == nullptr) {
-    std::vector<std::string> names;
-    for (const data::Split& s : manifest.splits) names.push_back(s.name);
     throw UserError("data.train = \"{}\": {} has no such split; it has {}", run.data.train,
-                    manifest.file.string(), fmt::join(names, ", "));
+                    manifest.file.string(), split_names(manifest));
   }
   Task task;
   task.input = &data::resolve_field(manifest, run.data.train, run.data.input, "input");
@@ -73,7 +77,24 @@ Task make_task(const Run& run, const data::Manifest& manifest) {
         run.train.batch, run.train.lanes, run.train.accumulate,
         below > 0 ? fmt::format("{} and ", below) : "", below + parts);
   }
+  if (run.train.batch > split->samples)
+    throw UserError(
+        "train.batch = {} is more than the {} samples of split '{}' of {}; set it to at most {}, a "
+        "multiple of lanes * accumulate",
+        run.train.batch, split->samples, split->name, manifest.file.string(),
+        split->samples / parts * parts);
   return task;
+}
+
+void check_split(const Task& task, const data::Manifest& manifest, const data::Split& split) {
+  for (const auto& [known, role] : {std::pair{task.input, "input"}, {task.target, "target"}}) {
+    const data::Field& field = data::resolve_field(manifest, split.name, known->name, role);
+    if (field.sample == known->sample) continue;
+    throw UserError(
+        "{}: samples of dataset {} are {}, but the model was built for {} of {}; give the split "
+        "the same shape, or name another one",
+        manifest.file.string(), field.path, field.sample.text(), known->sample.text(), known->path);
+  }
 }
 
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task) {

@@ -1,7 +1,11 @@
 #include "train/trainer.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 
 #include "lockstep/core/clock.h"
@@ -9,6 +13,7 @@
 #include "lockstep/core/units.h"
 #include "lockstep/train/environment.h"
 #include "lockstep/train/signals.h"
+#include "train/resume_check.h"
 #include "train/start_report.h"
 
 namespace lockstep::train {
@@ -22,8 +27,13 @@ void make_folder(const fs::path& dir) {
   std::error_code error;
   fs::create_directories(dir, error);
   if (error)
-    throw UserError("cannot make the folder checkpoint.dir = \"{}\": {}", dir.string(),
-                    error.message());
+    throw UserError(
+        "cannot make the folder checkpoint.dir = \"{}\": {}; name a folder that can be written",
+        dir.string(), error.message());
+  if (::access(dir.c_str(), W_OK | X_OK) != 0)
+    throw UserError(
+        "cannot write to checkpoint.dir = \"{}\": {}; name a folder that can be written",
+        dir.string(), std::strerror(errno));
 }
 
 NamedValues metric_values(const Evaluation& e) { return {e.metrics.begin(), e.metrics.end()}; }
@@ -45,9 +55,10 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
                    session_.model.streams, run.train.seed, run.train.accumulate),
       policy_(run.checkpoint.every) {
   const data::Split* split = session_.model.manifest.find(run.data.val);
-  if (split != nullptr && split->samples > 0)
-    validation_ = data::make_row_reader(session_.model.manifest,
-                                        loader_options(run, session_.model.task, run.data.val));
+  if (split == nullptr || split->samples == 0) return;
+  check_split(session_.model.task, session_.model.manifest, *split);
+  validation_ = data::make_row_reader(session_.model.manifest,
+                                      loader_options(run, session_.model.task, run.data.val));
 }
 
 ExitCode Trainer::train() {
@@ -105,11 +116,23 @@ void Trainer::open_folder() {
     State state = session_.state(progress());
     read_checkpoint(communicator_, newest, state);
     restore(state.progress);
+    check_resumed(newest);
     resumed = saved_step_ = step_;
     log::info("resumed {} at step {}, epoch {}", newest, step_, at_.epoch + 1);
   }
   if (communicator_.rank() == 0)
     log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed);
+}
+
+void Trainer::check_resumed(const std::string& checkpoint) const {
+  std::string changed;
+  communicator_.together([&] {
+    if (communicator_.rank() != 0) return;
+    const std::string stored = read_checkpoint_text(checkpoint).resolved_run;
+    changed = changed_order(request_.parse_run(stored, "the run in " + checkpoint), run_);
+    check_position(checkpoint, at_, session_.loader->steps_per_epoch(), changed);
+  });
+  if (!changed.empty()) log::info("goes on with {}", changed);
 }
 
 void Trainer::start_loader() {
@@ -231,7 +254,8 @@ void Trainer::finish() {
   const data::LoaderTimes data = session_.loader->times();
   const comm::FoldCounters& counters = session_.strategy.counters();
   const double total = seconds_now() - started_;
-  if (saves()) {
+  const bool nothing_to_do = step_ == first_step_;
+  if (saves() && !nothing_to_do) {
     save();
   } else {
     say_digest(digest(communicator_, session_.state(progress())), "");
@@ -291,8 +315,9 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
   Model model(communicator, run);
   const data::Split* split = model.manifest.find(request.split);
   if (split == nullptr || split->samples == 0)
-    throw UserError("{} has no samples in a split '{}'", model.manifest.file.string(),
-                    request.split);
+    throw UserError("{} has no samples in a split '{}'; name one that it has ({}) with --split",
+                    model.manifest.file.string(), request.split, split_names(model.manifest));
+  check_split(model.task, model.manifest, *split);
   State state{&model.program.table(), {{"parameters", model.flat.as<float>()}}, {}};
   read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);
   model.program.pack();

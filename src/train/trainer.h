@@ -25,6 +25,7 @@ class Trainer {
  private:
   void say_settings() const;
   void open_folder();
+  void check_resumed(const std::string& checkpoint) const;
   void start_loader();
   void start_clock();
   Environment environment() const;

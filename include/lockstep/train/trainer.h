@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,9 @@ struct TrainRequest {
   bool overwrite = false;   // --overwrite: the folder's checkpoints are removed at the first save
   std::int64_t stop_after = 0;  // --stop-after: this many steps in all, then save and stop; 0: off
   std::string resolved_toml;    // stored in checkpoints
+  // Reads such a text again; `name` says whose it is in an error. To tell what a resumed run
+  // changed.
+  std::function<Run(const std::string& toml, const std::string& name)> parse_run;
   // Names and versions of libraries for the environment, {"onednn", "2.6.3"}.
   std::vector<std::pair<std::string, std::string>> libraries;
 };
