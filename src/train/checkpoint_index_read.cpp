@@ -72,8 +72,9 @@ class Reader {
   }
 
   [[noreturn]] void damaged(const std::string& name, const std::string& what) {
-    throw DataError("{}: {} {}; the file is damaged: resume from another checkpoint of its folder",
-                    path_.string(), name, what);
+    throw DataError(
+        "{}: {} {}; the file is damaged: remove it, and --resume takes the one before it",
+        path_.string(), name, what);
   }
 
  private:
@@ -83,8 +84,10 @@ class Reader {
     H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG);
     const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access.get());
     if (file < 0) {
-      throw DataError("{} is not a whole checkpoint (HDF5: {}); use another of its folder",
-                      path_.string(), hdf5_reason());
+      throw DataError(
+          "{} is not a whole checkpoint (HDF5: {}); remove it, and --resume takes the one before "
+          "it",
+          path_.string(), hdf5_reason());
     }
     return file;
   }
