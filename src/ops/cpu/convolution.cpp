@@ -5,10 +5,16 @@
 // Weights and their gradient take oneDNN's own layouts: with the flat layout oneDNN 2.6 has only
 // its reference loops (0.6 GFLOP/s) for the weight gradient, so that is reordered from the
 // workspace; weights are at most a few MB.
+//
+// A large microbatch is worked through in slices of samples that fit in the second-level cache: the
+// kernels run up to 1.3 times faster there, and the gradient of a slice is still in cache when its
+// data gradient is computed. The slices depend on shapes alone, and their weight gradients are
+// added in order.
 #include <algorithm>
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
+#include "lockstep/ops/vector.h"
 #include "ops/cpu/dense_kernels.h"
 #include "ops/cpu/weight_form.h"
 
@@ -24,6 +30,27 @@ Dims channels_second(const Shape& s) {
   Dims dims = {s[0], s[-1]};
   for (int i = 1; i + 1 < s.rank(); ++i) dims.push_back(s[i]);
   return dims;
+}
+
+// Samples in a slice: what fits kSliceBytes, or all of them where slices would be uneven or the
+// weight gradient, written once per slice, would cost more than the activations.
+std::int64_t slice_of(const Convolution& c) {
+  constexpr std::int64_t kSliceBytes = 1 << 20;
+  const std::int64_t samples = c.input[0];
+  const Shape y = output_shape(c);
+  const auto bytes = static_cast<std::int64_t>(sizeof(float)) * (c.input.elements() + y.elements());
+  std::int64_t weights =
+      static_cast<std::int64_t>(sizeof(float)) * c.out_channels * c.input[-1] / c.groups;
+  for (const std::int64_t k : c.kernel) weights *= k;
+  const std::int64_t fits = std::clamp<std::int64_t>(kSliceBytes * samples / bytes, 1, samples);
+  std::int64_t slice = fits;
+  while (samples % slice != 0) --slice;
+  return slice * 2 <= fits || 2 * weights * samples > slice * bytes ? samples : slice;
+}
+
+Convolution one_slice(Convolution c) {
+  c.input[0] = slice_of(c);
+  return c;
 }
 
 struct ConvolutionLayouts {
@@ -52,7 +79,7 @@ class ConvolutionOp : public Op {
  public:
   explicit ConvolutionOp(const Convolution& c) : c_(c) {
     use_one_thread();
-    const ConvolutionLayouts l(c);
+    const ConvolutionLayouts l(one_slice(c));
     constexpr auto kDirect = dnnl::algorithm::convolution_direct;
     const auto attributes = strict_attributes();
     const dnnl::engine& engine = onednn_engine();
@@ -96,13 +123,17 @@ class ConvolutionOp : public Op {
   void forward(const Args& args) const override {
     const void* w = forward_weights_.find(args.parameters[0], args.packed);
     void* scratch = static_cast<std::byte*>(args.workspace) + scratch_begin_;
-    if (c_.bias) {
-      forward_.run({args.inputs[0], w, args.output, args.parameters[1]}, scratch);
-    } else {
-      forward_.run({args.inputs[0], w, args.output}, scratch);
+    for (std::int64_t s = 0; s < slices_; ++s) {
+      const float* x = args.inputs[0] + s * x_slice_;
+      float* y = args.output + s * y_slice_;
+      if (c_.bias) {
+        forward_.run({x, w, y, args.parameters[1]}, scratch);
+      } else {
+        forward_.run({x, w, y}, scratch);
+      }
+      // Not oneDNN's post-op, which turns NaN into 0 and would hide a broken sample.
+      if (relu()) dense_kernels().relu(y, y_slice_);
     }
-    // Not oneDNN's post-op, which turns NaN into 0 and would hide a broken sample.
-    if (relu()) dense_kernels().relu(args.output, rows_ * c_.out_channels);
   }
 
   void backward(const Args& args) const override {
@@ -113,17 +144,18 @@ class ConvolutionOp : public Op {
                                      reinterpret_cast<double*>(workspace + sums_begin_),
                                      args.d_output, args.output, rows_, c_.out_channels);
     const float* dy = relu() ? masked : args.d_output;
-    if (reorder_) {
-      void* d_weights = workspace + d_weights_begin_;
-      weights_.run({args.inputs[0], dy, d_weights}, scratch);
-      reorder_.run({d_weights, args.d_parameters[0]}, scratch);
-    } else {
-      weights_.run({args.inputs[0], dy, args.d_parameters[0]}, scratch);
+    float* addend = reinterpret_cast<float*>(workspace + addend_begin_);
+    float* sum =
+        reorder_ ? reinterpret_cast<float*>(workspace + d_weights_begin_) : args.d_parameters[0];
+    const bool data = c_.need_d_input && args.d_inputs[0] != nullptr;
+    const void* w = data ? data_weights_.find(args.parameters[0], args.packed) : nullptr;
+    for (std::int64_t s = 0; s < slices_; ++s) {
+      const float* dy_slice = dy + s * y_slice_;
+      weights_.run({args.inputs[0] + s * x_slice_, dy_slice, s == 0 ? sum : addend}, scratch);
+      if (s > 0) add(sum, sum, addend, d_weights_elements_);
+      if (data) data_.run({dy_slice, w, args.d_inputs[0] + s * x_slice_}, scratch);
     }
-    if (c_.need_d_input && args.d_inputs[0] != nullptr) {
-      data_.run({dy, data_weights_.find(args.parameters[0], args.packed), args.d_inputs[0]},
-                scratch);
-    }
+    if (reorder_) reorder_.run({sum, args.d_parameters[0]}, scratch);
   }
 
   std::size_t workspace_bytes() const override { return workspace_bytes_; }
@@ -156,13 +188,19 @@ class ConvolutionOp : public Op {
  private:
   bool relu() const { return c_.activation == Activation::kRelu; }
 
-  // [masked gradient | bias sums | weight gradient in oneDNN's layout | scratch of one primitive]
+  // [masked gradient | bias sums | weight gradient in oneDNN's layout | that of one more slice |
+  // scratch of one primitive]
   void plan_workspace(std::size_t d_weights_bytes) {
     const Shape y = output_shape(c_);
     rows_ = y.elements() / y[-1];
+    slices_ = c_.input[0] / slice_of(c_);
+    x_slice_ = c_.input.elements() / slices_;
+    y_slice_ = y.elements() / slices_;
+    d_weights_elements_ = static_cast<std::int64_t>(d_weights_bytes / sizeof(float));
     sums_begin_ = relu() ? line_up(sizeof(float) * y.elements()) : 0;
     d_weights_begin_ = sums_begin_ + (c_.bias ? line_up(sizeof(double) * (y[-1] + 15)) : 0);
-    scratch_begin_ = d_weights_begin_ + (reorder_ ? line_up(d_weights_bytes) : 0);
+    addend_begin_ = d_weights_begin_ + (reorder_ ? line_up(d_weights_bytes) : 0);
+    scratch_begin_ = addend_begin_ + (slices_ > 1 ? line_up(d_weights_bytes) : 0);
     workspace_bytes_ =
         scratch_begin_ + std::max({forward_.scratch_bytes(), data_.scratch_bytes(),
                                    weights_.scratch_bytes(), reorder_.scratch_bytes()});
@@ -173,7 +211,8 @@ class ConvolutionOp : public Op {
   Primitive forward_, data_, weights_, reorder_;
   WeightForm forward_weights_, data_weights_;
   std::size_t packed_bytes_ = 0, workspace_bytes_ = 0;
-  std::size_t sums_begin_ = 0, d_weights_begin_ = 0, scratch_begin_ = 0;
+  std::size_t sums_begin_ = 0, d_weights_begin_ = 0, addend_begin_ = 0, scratch_begin_ = 0;
+  std::int64_t slices_ = 1, x_slice_ = 0, y_slice_ = 0, d_weights_elements_ = 0;
 };
 
 }  // namespace
