@@ -12,7 +12,7 @@ endfunction()
 
 # lockstep_test(NAME SOURCES ... LIBS components... [RANKS 1 2 4] [ARGS ...] [LABELS ...]
 #               [TIMEOUT seconds]): a GoogleTest program tests_NAME, run once, or under mpirun for
-# each count in RANKS.
+# each count in RANKS (with a main that knows ranks).
 function(lockstep_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;RANKS;ARGS;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
@@ -22,7 +22,12 @@ function(lockstep_test name)
   target_include_directories(tests_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src
                              ${PROJECT_SOURCE_DIR}/tests)
   list(TRANSFORM arg_LIBS PREPEND lockstep_)
-  target_link_libraries(tests_${name} PRIVATE ${arg_LIBS} lockstep_test_support)
+  if(arg_RANKS)
+    target_sources(tests_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/mpi_main.cpp)
+    target_link_libraries(tests_${name} PRIVATE ${arg_LIBS} lockstep_comm GTest::gtest)
+  else()
+    target_link_libraries(tests_${name} PRIVATE ${arg_LIBS} lockstep_test_support)
+  endif()
   if(arg_RANKS)
     foreach(ranks ${arg_RANKS})
       add_test(NAME ${name}.np${ranks}

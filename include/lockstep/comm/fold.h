@@ -30,6 +30,9 @@ struct FoldLayout {
   std::vector<Range> blocks;      // all blocks in offset order; buckets end on block ends
   std::int64_t flat_elements = 0;
   std::size_t record_bytes = 0;   // the size of one lane's record, exchanged once a step
+  // Buckets of one lane that may be written at the same time before the first of them is pushed:
+  // their leaves never overlap. All of them when a lane accumulates over several passes.
+  int open_buckets = 2;
 };
 
 struct FoldCounters {
@@ -49,10 +52,12 @@ class Fold {
   // The lanes of a stream of this rank, in the order in which they must be run.
   virtual LaneRange lanes(int stream) const = 0;
   // Where stream writes bucket `b` of `lane`: an address such that element e of the flat buffer
-  // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin].
+  // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(). Holds
+  // old values, to be overwritten; what lies between blocks need not be written.
   virtual float* leaf(int stream, std::int64_t lane, int bucket) = 0;
   // The leaf is complete: merges siblings; after the rank's last lane publishes the bucket. On
-  // stream 0 it also moves other buckets' folding forward.
+  // stream 0 it also moves other buckets' folding forward; stream 0 belongs to the thread that made
+  // the communicator (MPI_THREAD_FUNNELED), the others may run on any one thread each.
   virtual void push(int stream, std::int64_t lane, int bucket) = 0;
   // Hands over this lane's record (FoldLayout::record_bytes).
   virtual void set_record(std::int64_t lane, const void* record) = 0;

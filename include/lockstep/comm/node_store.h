@@ -2,6 +2,7 @@
 // the only legal addition is node(k, 2i) + node(k, 2i+1) = node(k+1, i) (NUMERICS.md 1 to 4).
 #pragma once
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace lockstep::comm {
@@ -26,11 +27,15 @@ std::vector<Node> canonical_nodes(LaneRange range, std::int64_t lanes);
 // Which contiguous lanes go to which position: smallest maximum load, then fewest canonical nodes in
 // all (dynamic program). Throws UserError with the remedy if parts > lanes.
 std::vector<LaneRange> cut_lanes(std::int64_t lanes, int parts);
+// The same for lanes [begin, end) out of `lanes` (a rank's lanes over its streams); parts <= size.
+std::vector<LaneRange> cut_lanes(LaneRange range, int parts, std::int64_t lanes);
 
 // A schedule of merges for leaves or nodes that arrive in a fixed order. Slots are numbered places
 // for partial sums; every step says: place the arriving node in a slot, then merge pairs of slots.
 struct Merge {
-  int into = 0, from = 0;  // slot[into] += slot[from]; `into` is the left sibling
+  // slot[into] += slot[from]; `into` is the left sibling. from == -1: the arriving node is added to
+  // the sibling that waits in `into`, whichever side it is (addition commutes, bit for bit).
+  int into = 0, from = 0;
 };
 struct Arrival {
   Node node;
@@ -44,6 +49,7 @@ struct FoldSchedule {
 };
 // Arrivals in the given order. If merge_arrival_directly, an arriving node whose sibling waits is
 // added from where it arrived, and needs no slot (Arrival::slot == -1, first merge has from == -1).
+// Nodes in `remaining` bear their highest name: one whose right child has no lanes is its parent.
 FoldSchedule make_schedule(const std::vector<Node>& arrivals, std::int64_t lanes,
                            bool merge_arrival_directly);
 

@@ -1,0 +1,73 @@
+// Where everything lies: the window of any rank of the node, and how much private memory goes with
+// it. One place computes both, so that the ledger's figures are those of the construction.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "fold_plan.h"
+#include "lockstep/comm/communicator.h"
+#include "lockstep/comm/fold.h"
+
+namespace lockstep::comm {
+
+// A monotone count of steps on its own cache line.
+struct alignas(64) Flag {
+  std::atomic<std::int64_t> step;
+};
+
+// Byte offsets in a rank's window.
+struct WindowLayout {
+  std::size_t ready = 0;     // Flag per bucket: this rank's lanes are all pushed
+  std::size_t folded = 0;    // Flag per bucket: this rank's part is folded over the node
+  std::size_t done = 0;      // Flag per bucket: all that this rank contributes to the sum is there
+  std::size_t released = 0;  // Flag: this rank has read the sum
+  std::size_t recorded = 0;  // Flag: the records of this rank's lanes are there
+  std::size_t records = 0;   // two sets of lanes * record_bytes, for odd and even steps
+  std::size_t record_set = 0;
+  std::size_t block_values = 0;  // double per block
+  std::size_t slots = 0;         // slot i: flat_elements floats from slots + i * slot_bytes
+  std::size_t slot_bytes = 0;
+  std::size_t outbox = 0;  // several nodes: this part folded to the node's canonical nodes
+  std::size_t bytes = 0;
+};
+
+// All that is planned for one rank's node.
+struct FoldPlan {
+  FoldPlan(const Topology& topology, const FoldLayout& layout);
+
+  bool several_nodes() const { return topology.nodes() > 1; }
+  int buckets() const { return static_cast<int>(layout.buckets.size()); }
+  // Block indices at which bucket b is cut into the parts of a node, and into the owners' shards.
+  const std::vector<int>& parts(int node, int b) const { return parts_[node][b]; }
+  const std::vector<int>& shards(int b) const { return shards_[b]; }
+  Range part(int node, int b, int local) const;
+  Range shard(int b, int position) const;
+  int canonical(int node) const { return canonical_[node]; }  // nodes of the tree that leave a node
+  std::int64_t largest_bucket() const;
+  int scratch_buckets() const;
+
+  Topology topology;
+  FoldLayout layout;
+  std::vector<LaneRange> lanes;       // by position
+  std::vector<BucketBlocks> blocks;   // by bucket
+  std::vector<RankStores> stores;     // by local rank
+  std::vector<WindowLayout> windows;  // by local rank
+  TileProgram local_program;          // all stores' remaining nodes -> the node's canonical nodes
+  TileProgram owner_program;          // all nodes' canonical nodes -> the sum
+  std::int64_t outbox_elements = 0;   // of this rank
+  std::int64_t inbox_elements = 0;
+  std::size_t tile_bytes = 0, scratch_bytes = 0, record_bytes = 0;  // private
+  std::size_t private_bytes() const;
+
+ private:
+  WindowLayout window_of(int local) const;
+  std::int64_t outbox_of(int local) const;
+  std::vector<std::vector<std::vector<int>>> parts_;  // node, bucket
+  std::vector<std::vector<int>> shards_;              // bucket
+  std::vector<int> canonical_;
+};
+
+Range overlap(const Range& a, const Range& b);
+
+}  // namespace lockstep::comm

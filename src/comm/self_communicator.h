@@ -1,0 +1,38 @@
+// The communicator of a run of one process: the same verbs, no MPI, no waiting.
+#pragma once
+#include "lockstep/comm/communicator.h"
+#include "lockstep/core/error.h"
+#include "shared_window.h"
+#include "topology.h"
+#include "wait.h"
+
+namespace lockstep::comm {
+
+class SelfCommunicator final : public Communicator, public Waiter {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  const Topology& topology() const override { return topology_; }
+  void barrier() override {}
+  void broadcast(std::span<std::byte>, int) override {}
+  std::vector<std::byte> gather_all(std::span<const std::byte> mine) override {
+    return {mine.begin(), mine.end()};
+  }
+  std::int64_t min(std::int64_t value) override { return value; }
+  std::int64_t max(std::int64_t value) override { return value; }
+  std::unique_ptr<SharedWindow> make_window(std::size_t bytes, const std::string&) override {
+    return std::make_unique<PrivateWindow>(bytes);
+  }
+  void together(const std::function<void()>& body) override { body(); }
+  void set_activity(const char*, std::int64_t) override {}
+
+  double wait(const Awaited& awaited, const std::function<bool()>& ready) override {
+    LOCKSTEP_CHECK(ready(), "a run of one process waits for {}", awaited.what);
+    return 0;
+  }
+
+ private:
+  Topology topology_ = make_topology({0}, 0);
+};
+
+}  // namespace lockstep::comm

@@ -1,0 +1,54 @@
+// How a rank waits: it looks, lets MPI progress, and after 50 us yields the core to whoever it
+// waits for. Knows nothing of what is awaited but its name.
+#pragma once
+#include <sched.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "lockstep/core/clock.h"
+
+namespace lockstep::comm {
+
+struct Awaited {
+  const char* what = "";  // a collective, "bucket", ...
+  int number = -1;        // which bucket
+  std::int64_t step = -1;
+};
+
+inline constexpr double kSpinSeconds = 50e-6;
+
+inline void spin_once() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// For threads other than the communicator's: no MPI, no watchdog (stream 0 waits for the same).
+// Returns the seconds waited.
+template <class Ready>
+double spin_until(Ready ready) {
+  if (ready()) return 0;
+  const double start = seconds_now();
+  double waited = 0;
+  do {
+    if (waited < kSpinSeconds) {
+      spin_once();
+    } else {
+      sched_yield();
+    }
+    waited = seconds_now() - start;
+  } while (!ready());
+  return waited;
+}
+
+// What both communicators offer to the fold.
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+  // Calls ready() (which may progress MPI) until it is true. A wait beyond the watchdog's limit
+  // ends the run. Returns the seconds waited.
+  virtual double wait(const Awaited& awaited, const std::function<bool()>& ready) = 0;
+};
+
+}  // namespace lockstep::comm

@@ -1,0 +1,133 @@
+#include "support/fold_driver.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "support/tree_reference.h"
+
+namespace lockstep::test {
+namespace {
+
+std::uint64_t mix(std::uint64_t x) {  // splitmix64
+  x += 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
+double plain_sum_of_squares(const float* x, std::int64_t n) {
+  double total = 0;
+  for (std::int64_t i = 0; i < n; ++i) total += static_cast<double>(x[i]) * x[i];
+  return total;
+}
+
+void plain_add(float* into, const float* a, const float* b, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) into[i] = a[i] + b[i];
+}
+
+void run_stream(comm::Fold& fold, const comm::FoldLayout& layout, int stream, std::int64_t step,
+                bool delay) {
+  const comm::LaneRange lanes = fold.lanes(stream);
+  for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) {
+    for (int b = 0; b < static_cast<int>(layout.buckets.size()); ++b) {
+      float* const leaf = fold.leaf(stream, lane, b);
+      const comm::Range& bucket = layout.buckets[b];
+      for (const comm::Range& block : layout.blocks) {
+        if (block.begin < bucket.begin || block.begin >= bucket.end) continue;
+        for (std::int64_t e = block.begin; e < block.end; ++e) {
+          leaf[e - bucket.begin] = invented(step, lane, e);
+        }
+      }
+      if (delay) std::this_thread::sleep_for(std::chrono::microseconds(mix(step * 31 + b) % 300));
+      fold.push(stream, lane, b);
+    }
+    const InventedRecord record{step, lane, invented(step, lane, -1)};
+    fold.set_record(lane, &record);
+  }
+}
+
+}  // namespace
+
+comm::FoldLayout make_layout(const std::vector<std::int64_t>& sizes, std::int64_t bucket_elements,
+                             std::int64_t lanes, int streams) {
+  comm::FoldLayout layout;
+  std::vector<comm::Range> parameters;
+  for (const std::int64_t size : sizes) {
+    const std::int64_t begin = layout.flat_elements;
+    for (std::int64_t at = 0; at < size; at += 4096) {
+      layout.blocks.push_back({begin + at, begin + std::min(size, at + 4096)});
+    }
+    layout.flat_elements += (size + 63) / 64 * 64;
+    parameters.push_back({begin, layout.flat_elements});
+  }
+  std::int64_t end = layout.flat_elements;
+  for (std::size_t i = parameters.size(); i-- > 0;) {
+    if (end - parameters[i].begin >= bucket_elements || i == 0) {
+      layout.buckets.push_back({parameters[i].begin, end});
+      end = parameters[i].begin;
+    }
+  }
+  layout.lanes = lanes;
+  layout.streams = streams;
+  layout.record_bytes = sizeof(InventedRecord);
+  return layout;
+}
+
+comm::FoldArithmetic plain_arithmetic() { return {plain_add, plain_sum_of_squares}; }
+
+float invented(std::int64_t step, std::int64_t lane, std::int64_t element) {
+  const std::uint64_t bits = mix(mix(mix(step) + lane) + element);
+  if (bits % 8 == 0) return -0.0f;
+  const auto exponent = static_cast<std::uint32_t>(127 - 30 + bits / 8 % 60);
+  const auto sign = static_cast<std::uint32_t>(bits >> 40 & 1);
+  return std::bit_cast<float>(sign << 31 | exponent << 23 | static_cast<std::uint32_t>(bits >> 41));
+}
+
+float expected_sum(std::int64_t step, std::int64_t lanes, std::int64_t element) {
+  std::vector<float> values;
+  for (std::int64_t lane = 0; lane < lanes; ++lane) values.push_back(invented(step, lane, element));
+  return tree_sum(values);
+}
+
+void run_step(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step, bool delay) {
+  std::vector<std::thread> others;
+  for (int stream = 1; stream < layout.streams; ++stream) {
+    others.emplace_back([&, stream] { run_stream(fold, layout, stream, step, delay); });
+  }
+  run_stream(fold, layout, 0, step, delay);
+  for (std::thread& thread : others) thread.join();
+  fold.finish(step);
+}
+
+std::string check_step(const comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step) {
+  for (std::size_t i = 0; i < layout.blocks.size(); ++i) {
+    const comm::Range& block = layout.blocks[i];
+    const float* const sum = fold.sum(static_cast<int>(i));
+    for (std::int64_t e = block.begin; e < block.end; ++e) {
+      const float expected = expected_sum(step, layout.lanes, e);
+      const float found = sum[e - block.begin];
+      if (std::bit_cast<std::uint32_t>(found) != std::bit_cast<std::uint32_t>(expected)) {
+        return fmt::format("step {}, block {}, element {}: {} instead of {}", step, i, e, found,
+                           expected);
+      }
+    }
+    const double value = fold.block_value(static_cast<int>(i));
+    if (!(value == plain_sum_of_squares(sum, block.size()))) {
+      return fmt::format("step {}, block {}: sum of squares {}", step, i, value);
+    }
+  }
+  for (std::int64_t lane = 0; lane < layout.lanes; ++lane) {
+    InventedRecord record;
+    std::memcpy(&record, fold.record(lane), sizeof record);
+    const bool equal = record.step == step && record.lane == lane &&
+                       record.loss == static_cast<double>(invented(step, lane, -1));
+    if (!equal) return fmt::format("step {}: lane {} has another's record", step, lane);
+  }
+  return "";
+}
+
+}  // namespace lockstep::test
