@@ -7,6 +7,19 @@
 namespace lockstep::train {
 namespace {
 
+void check_zero_to_one(const data::Field& target) {
+  if (target.classes > 2)
+    throw UserError(
+        "model.loss = \"binary_cross_entropy\" needs targets of 0 and 1, but field '{}' has {} "
+        "classes; use \"softmax_cross_entropy\" or another data.target",
+        target.name, target.classes);
+  if (target.has_statistics && !(target.minimum >= 0 && target.maximum <= 1))
+    throw UserError(
+        "model.loss = \"binary_cross_entropy\" needs targets between 0 and 1, but field '{}' goes "
+        "from {:g} to {:g}; use \"mse\" or another data.target",
+        target.name, target.minimum, target.maximum);
+}
+
 void choose_loss(const Run& run, Task& task) {
   const bool classes = task.target->classes > 0 && task.target->sample.rank() == 0;
   if (!run.model.loss.empty()) {
@@ -19,6 +32,7 @@ void choose_loss(const Run& run, Task& task) {
         "model.loss = \"softmax_cross_entropy\" needs one class number per sample, but field "
         "'{}' is {} {}; use \"mse\" or another data.target",
         task.target->name, name_of(task.target->dtype), task.target->sample.text());
+  if (task.loss == ops::LossKind::kBinaryCrossEntropy) check_zero_to_one(*task.target);
   const std::int64_t natural =
       task.target_is_class() ? task.target->classes : task.target->sample.elements();
   task.outputs = run.model.outputs > 0 ? run.model.outputs : natural;
@@ -54,6 +68,20 @@ std::string split_names(const data::Manifest& manifest) {
   std::vector<std::string> names;
   for (const data::Split& split : manifest.splits) names.push_back(split.name);
   return fmt::format("{}", fmt::join(names, ", "));
+}
+
+const data::Split* validation_split(const Run& run, const data::Manifest& manifest) {
+  const data::Split* split = run.data.val.empty() ? nullptr : manifest.find(run.data.val);
+  if (split != nullptr && split->samples > 0) return split;
+  if (run.train.patience > 0)
+    throw UserError(
+        "train.patience = {} needs a split to evaluate: {} has {}; name one in data.val, import "
+        "with --val-fraction, or leave early stopping off",
+        run.train.patience, manifest.file.string(), split_names(manifest));
+  if (!run.data.val.empty() && run.data.val != DataSection().val)
+    throw UserError("data.val = \"{}\": {} has no such split with samples; it has {}", run.data.val,
+                    manifest.file.string(), split_names(manifest));
+  return nullptr;
 }
 
 Task make_task(const Run& run, const data::Manifest& manifest) {

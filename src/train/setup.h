@@ -31,6 +31,9 @@ Task make_task(const Run& run, const data::Manifest& manifest);
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task);
 nn::ProgramOptions program_options(const Run& run, const Task& task);
 std::string split_names(const data::Manifest& manifest);  // "train, test"
+// The split that training evaluates, or null: without one nothing is evaluated. Throws UserError if
+// the run counts on it, by its own name for it or by early stopping.
+const data::Split* validation_split(const Run& run, const data::Manifest& manifest);
 // Throws UserError unless the split's samples have the shapes that the model was built for.
 void check_split(const Task& task, const data::Manifest& manifest, const data::Split& split);
 data::LoaderOptions loader_options(const Run& run, const Task& task, const std::string& split);

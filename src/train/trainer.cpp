@@ -54,8 +54,8 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
       step_runner_(session_.model.program, *session_.loader, session_.strategy,
                    session_.model.streams, run.train.seed, run.train.accumulate),
       policy_(run.checkpoint.every) {
-  const data::Split* split = session_.model.manifest.find(run.data.val);
-  if (split == nullptr || split->samples == 0) return;
+  const data::Split* split = validation_split(run, session_.model.manifest);
+  if (split == nullptr) return;
   check_split(session_.model.task, session_.model.manifest, *split);
   validation_ = data::make_row_reader(session_.model.manifest,
                                       loader_options(run, session_.model.task, run.data.val));
