@@ -107,6 +107,20 @@ Handle native_type(DType type) {
   return {};
 }
 
+namespace {
+
+// HDF5's reason for a file that is shorter than its header says, in words.
+std::string plain_reason(const std::string& reason) {
+  unsigned long long there = 0, base = 0, whole = 0;
+  if (std::sscanf(reason.c_str(),
+                  "truncated file: eof = %llu, sblock->base_addr = %llu, stored_eof = %llu", &there,
+                  &base, &whole) != 3)
+    return reason;
+  return fmt::format("truncated: {} of its {} bytes are there", there, base + whole);
+}
+
+}  // namespace
+
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   // The plain reason first: HDF5's own words for a missing file are of no use to anybody.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -120,7 +134,7 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   H5Pset_file_locking(access.get(), false, true);
   file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
   if (!file_) {
-    const std::string reason = hdf5_reason();
+    const std::string reason = plain_reason(hdf5_reason());
     ::close(descriptor_);
     throw DataError("{} is not a readable HDF5 file ({}); copy or import it again", path.string(),
                     reason);
