@@ -50,9 +50,13 @@ case_damaged_checkpoint() {
   says 3 'step-0000000020\.h5' 'damaged|changed' 'remove it'
   # As the sentence says: without the damaged file the run goes on from the one before.
   rm "$newest"
-  intact "$folder/run" 10
+  intact "$folder/run" 18
   train 2 "checkpoint.dir=$folder/run" --resume
   succeeds
+  local resumed
+  resumed=$(digest)
+  train 1
+  same "$(digest)" "$resumed" "resumed from the checkpoint before"
 }
 case_folder_not_writable() {
   : > "$folder/file"

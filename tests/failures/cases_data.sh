@@ -26,7 +26,7 @@ intact_or_empty() { ! find "$folder/run" -name 'step-*' | grep -q . || fail "a c
 
 case_missing_data() { bad_data nowhere 2 'nowhere\.h5' 'data\.path'; }
 case_truncated_data() {
-  bad_data truncated 3 'truncated\.h5' 'truncated'
+  bad_data truncated 3 'truncated\.h5' 'truncated: [0-9]+ of its [0-9]+ bytes'
   bad_data empty 3 'empty\.h5'
   bad_data text 3 'text\.h5' 'HDF5'
 }

@@ -1,0 +1,149 @@
+# The cases of examples.sh, which sources this file.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+images=$work/images.h5
+
+case_setup() {
+  /usr/bin/python3 "$here/make_data.py" "$work"
+  set -- --quiet import --overwrite
+  "$program" "$@" --format idx --out "$images" --train "$work"/train-images-idx3-ubyte "$work"/train-labels-idx1-ubyte \
+    --test "$work"/t10k-images-idx3-ubyte "$work"/t10k-labels-idx1-ubyte
+  "$program" "$@" --out "$work/no_val.h5" --val-fraction 0 --train "$work/sign.csv"
+  "$program" "$@" --out "$work/sign.h5" --test-fraction 0.2 --train "$work/sign.csv"
+  "$program" "$@" --out "$work/value.h5" --test-fraction 0.2 --target-kind value --train "$work/value.csv"
+}
+
+# Ends well; prints the digest. The arguments are the program's.
+good() {  # ranks, arguments
+  run "$@"
+  succeeds >&2
+  digest
+}
+
+case_example() {
+  local one two
+  run 2 train "$example" --check --set "data.path=$images" --set "checkpoint.dir=$folder/run"
+  succeeds
+  grep -q 'total per rank' "$out" || fail "--check prints no ledger"
+  [ ! -e "$folder/run" ] || fail "--check made the checkpoint folder"
+  two=$(good 2 train "$example" --stop-after 1 --set "data.path=$images" --set "checkpoint.dir=$folder/run")
+  one=$(good 1 train "$example" --stop-after 1 --set "data.path=$images" --set checkpoint.dir=)
+  same "$two" "$one" "one rank and two"
+  intact "$folder/run" 1
+  "$program" config "$example" > "$folder/once.toml"
+  "$program" config "$folder/once.toml" > "$folder/twice.toml"
+  cmp "$folder/once.toml" "$folder/twice.toml" || fail "the resolved run is not read as it is printed"
+}
+
+# A run file of five lines: data, preset, and what follows.
+short() {  # data, preset, lines...
+  printf '[data]\npath = "%s"\n[model]\npreset = "%s"\n' "$1" "$2"
+  shift 2
+  printf '%s\n' "$@"
+}
+
+# More threads than a rank has lanes: the threads without a lane rest.
+case_threads() {
+  short "$images" linear '[train]' 'batch = 64' 'lanes = 4' 'steps = 12' > "$folder/run.toml"
+  local reference
+  reference=$(good 1 train "$folder/run.toml")
+  same "$reference" "$(good 1 train "$folder/run.toml" --set run.threads=7)" "7 threads for 4 lanes"
+  same "$reference" "$(good 3 train "$folder/run.toml" --set run.threads=4)" "4 threads for 1 or 2 lanes"
+  find "$folder" -name 'step-*' | grep -q . && fail "checkpoints without checkpoint.dir"
+  [ ! -e metrics.jsonl ] || fail "metrics without checkpoint.dir"
+}
+
+case_no_validation() {
+  short "$work/no_val.h5" linear '[train]' 'batch = 16' 'epochs = 2' > "$folder/run.toml"
+  good 2 train "$folder/run.toml" --set "checkpoint.dir=$folder/run"
+  ! grep -q 'val loss' "$out" || fail "a split that is absent was evaluated"
+  run 2 train "$folder/run.toml" --set train.patience=2
+  says 2 'train\.patience = 2' 'no_val\.h5' 'data\.val'
+  run 2 train "$folder/run.toml" --set data.val=valid
+  says 2 'data\.val = "valid"' 'no_val\.h5' 'train'
+  run 2 eval "$folder/run"
+  says 2 'no_val\.h5' "'test'" '--split'
+  run 2 eval "$folder/run" --split train
+  succeeds
+}
+
+# One lane; and a batch that is the whole split, alone in its epoch.
+case_extremes() {
+  short "$work/no_val.h5" mlp 'hidden = [7]' '[train]' 'lanes = 1' 'batch = 601' 'epochs = 3' > "$folder/run.toml"
+  good 1 train "$folder/run.toml"
+  grep -q 'steps *3, 1 to the epoch' "$out" || fail "not one step to the epoch"
+  run 2 train "$folder/run.toml"
+  says 2 '2 ranks' '1 lanes?' 'train\.lanes'
+  run 1 train "$folder/run.toml" --set train.batch=602
+  says 2 'train\.batch = 602' '601' 'no_val\.h5'
+  # Of 601 samples 8 lanes take 600; the one that is left over is no step of its own.
+  same "$(good 1 train "$folder/run.toml" --set train.lanes=8 --set train.batch=600)" \
+    "$(good 5 train "$folder/run.toml" --set train.lanes=8 --set train.batch=600)" "a batch of nearly everything"
+}
+
+# The figure NAME of the last line that names a split.
+figure() { grep -oE "$1 -?[0-9.]+" "$out" | tail -n 1 | cut -d ' ' -f 2; }
+at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }' || fail "$3: $1 is less than $2"; echo "ok: $3 $1"; }
+
+case_regression() {
+  local loss
+  for loss in mse mae; do
+    short "$work/value.h5" linear "loss = \"$loss\"" '[train]' 'batch = 32' 'epochs = 40' 'monitor = "r2"' \
+      '[optimizer]' 'kind = "adam"' 'lr = 0.05' > "$folder/$loss.toml"
+    same "$(good 1 train "$folder/$loss.toml")" \
+      "$(good 3 train "$folder/$loss.toml" --set "checkpoint.dir=$folder/$loss")" "$loss on 1 and 3 ranks"
+    run 2 eval "$folder/$loss"
+    succeeds
+    at_least "$(figure r2)" 0.99 "r2 with $loss"
+    at_least 0.2 "$(figure mae)" "mae with $loss, at most"
+  done
+}
+
+case_binary_cross_entropy() {
+  short "$work/sign.h5" linear 'loss = "binary_cross_entropy"' '[train]' 'batch = 32' 'epochs = 40' \
+    '[optimizer]' 'kind = "adam"' 'lr = 0.05' > "$folder/run.toml"
+  same "$(good 1 train "$folder/run.toml")" \
+    "$(good 3 train "$folder/run.toml" --set "checkpoint.dir=$folder/run")" "1 and 3 ranks"
+  run 2 eval "$folder/run"
+  succeeds
+  at_least "$(figure accuracy)" 0.95 accuracy
+  # What is neither 0 nor 1 is no target of this loss.
+  run 2 train "$folder/run.toml" --set "data.path=$images"
+  says 2 'binary_cross_entropy' "'label'" '10 classes' 'softmax_cross_entropy'
+  run 2 train "$folder/run.toml" --set "data.path=$work/value.h5"
+  says 2 'binary_cross_entropy' "'target'" 'from -10\.' 'mse'
+}
+
+case_early_stopping() {
+  short "$images" mlp 'hidden = [64]' '[train]' 'batch = 40' 'epochs = 200' 'patience = 3' '[optimizer]' 'lr = 0.01' \
+    '[checkpoint]' "dir = \"$folder/run\"" > "$folder/run.toml"
+  local ended steps
+  ended=$(good 2 train "$folder/run.toml")
+  grep -q 'stopped early: loss has not improved for 3 evaluations' "$out" || fail "it did not stop early"
+  steps=$(wc -l < "$folder/run/metrics.jsonl")
+  same "$ended" "$(good 3 train "$folder/run.toml" --resume)" "resumed after it stopped early"
+  [ "$(wc -l < "$folder/run/metrics.jsonl")" = "$steps" ] || fail "the resumed run went on"
+  same "$ended" "$(good 1 train "$folder/run.toml" --set train.patience=0 --set train.epochs=1 --resume)" \
+    "resumed with fewer epochs than are done"
+  # The best checkpoint is kept, beside the newest.
+  run 2 eval --best "$folder/run" --split val
+  succeeds
+}
+
+# 307 test images on 1, 2 and 3 ranks, and by numpy: the same figures.
+case_evaluation() {
+  local ranks reference
+  good 2 train "$here/../../examples/linear.toml" --set "data.path=$images" --set "checkpoint.dir=$folder/run" \
+    --set train.epochs=2 --set train.batch=64
+  for ranks in 0 1 2 3; do
+    run $ranks eval "$folder/run"
+    succeeds
+    grep -q ' 307 samples, ' "$out" || fail "not every sample was counted"
+    reference=${reference:-$(cat "$out")}
+    [ "$(cat "$out")" = "$reference" ] || fail "other figures on $ranks ranks; expected: $reference"
+  done
+  run 2 eval "$folder/run" --set run.threads=3
+  succeeds
+  [ "$(cat "$out")" = "$reference" ] || fail "other figures on 3 threads; expected: $reference"
+  /usr/bin/python3 "$here/evaluate.py" "$folder/run" "$images" "$(figure accuracy)" "$(figure loss)"
+}

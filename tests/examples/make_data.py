@@ -1,0 +1,31 @@
+"""Small data for the runs: make_data.py FOLDER writes the first images of Fashion-MNIST as IDX, and tables as CSV."""
+import gzip
+import pathlib
+import struct
+import sys
+
+import numpy as np
+
+folder = pathlib.Path(sys.argv[1])
+source = pathlib.Path("/usr/share/datasets/fashion-mnist")
+
+
+def first(name, header, row, count):
+    with gzip.open(source / f"{name}.gz") as f:
+        head = bytearray(f.read(header))
+        head[4:8] = struct.pack(">I", count)
+        (folder / name).write_bytes(bytes(head) + f.read(row * count))
+
+
+for part, count in (("train", 1200), ("t10k", 307)):
+    first(f"{part}-images-idx3-ubyte", 16, 28 * 28, count)
+    first(f"{part}-labels-idx1-ubyte", 8, 1, count)
+
+rng = np.random.default_rng(11)
+x = rng.standard_normal((601, 5))
+value = x @ np.array([1.0, -2.0, 0.5, 0.0, 3.0]) + 1 + 0.1 * rng.standard_normal(601)
+sign = (value > 1).astype(int)
+header = "a,b,c,d,e,"
+np.savetxt(folder / "value.csv", np.column_stack([x, value]), "%.6f", ",", header=header + "y", comments="")
+np.savetxt(folder / "sign.csv", np.column_stack([x, sign]), ["%.6f"] * 5 + ["%d"], ",", header=header + "y",
+           comments="")
