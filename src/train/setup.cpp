@@ -94,6 +94,7 @@ Task make_task(const Run& run, const data::Manifest& manifest) {
   task.input = &data::resolve_field(manifest, run.data.train, run.data.input, "input");
   task.target = &data::resolve_field(manifest, run.data.train, run.data.target, "target");
   choose_loss(run, task);
+  ops::check_metrics(task.loss, ops::make_metrics(task.metrics));
   check_monitor(run, task);
   const std::int64_t parts = run.train.lanes * run.train.accumulate;
   task.microbatch = run.train.batch / parts;
