@@ -36,7 +36,7 @@ TEST(UnderMpirun, a_refusal_is_said_once_with_its_exit_code) {
        "lockstep: bad.toml:2: unknown key train.bacth; did you mean train.batch?\n"},
       {"train bad.toml", 2,
        "lockstep: bad.toml:2: unknown key train.bacth; did you mean train.batch?\n"},
-      {"train nodata.toml", 3, "x.h5"},
+      {"train nodata.toml", 2, "x.h5"},
       {"train missing.toml", 2, "lockstep: cannot read missing.toml: No such file or directory\n"},
       {"eval missing", 2,
        "lockstep: there is no missing; name a checkpoint, or a folder of checkpoints\n"},

@@ -38,7 +38,7 @@ TEST(Refusal, has_the_documented_exit_code_and_one_sentence) {
       {"train nomodel.toml", 2,
        "nomodel.toml: there is no model; set model.preset to one of linear, mlp, lenet, resnet20, "
        "or describe layers in [[model.layers]]"},
-      {"train nodata.toml", 3, "x.h5"},
+      {"train nodata.toml", 2, "x.h5"},
       {"train nodata.toml --set train.batch=3", 2,
        "--set train.batch=3: train.batch = 3 cannot be cut into"},
       {"train nodata.toml --set", 2,

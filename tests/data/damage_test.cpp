@@ -27,7 +27,7 @@ class Damage : public ::testing::Test {
 };
 
 TEST_F(Damage, refuses_a_file_that_is_not_there_or_not_hdf5) {
-  EXPECT_TRUE(contains_all(open(folder_ / "none.h5"), {"DataError", "none.h5", "No such file"}));
+  EXPECT_TRUE(contains_all(open(folder_ / "none.h5"), {"UserError", "none.h5", "No such file"}));
   write_text(folder_ / "text.h5", "not HDF5 at all");
   EXPECT_TRUE(
       contains_all(open(folder_ / "text.h5"), {"DataError", "text.h5", "not a readable HDF5"}));

@@ -78,7 +78,7 @@ TEST(Ranks, read_each_others_windows) {
 
 TEST(Ranks, all_refuse_a_bad_file_with_the_same_sentence) {
   const std::string mine = refusal([] { read_manifest(world(), shared_folder() / "absent.h5"); });
-  EXPECT_TRUE(contains_all(mine, {"DataError", "absent.h5"}));
+  EXPECT_TRUE(contains_all(mine, {"UserError", "absent.h5"}));
   EXPECT_EQ(comm::broadcast_text(world(), mine), mine);
 }
 

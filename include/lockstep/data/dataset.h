@@ -56,8 +56,9 @@ struct Manifest {
 const Field& resolve_field(const Manifest& manifest, const std::string& split,
                            const std::string& name, const std::string& role);
 
-// Opens read-only, POSIX driver, locking off. Throws DataError naming file and dataset for missing,
-// truncated or foreign files, fields of unequal N, unsupported types. Understands files written by
+// Opens read-only, POSIX driver, locking off. Throws UserError for a file that cannot be opened,
+// DataError naming file and dataset for truncated or foreign files, fields of unequal N, unsupported
+// types. Understands files written by
 // `lockstep import`, and any HDF5 file that has groups of [N, ...] datasets (a group is a split;
 // datasets in the root form the split "train"). Integer and IEEE float types of either byte order.
 // Integer scalar fields of a foreign file are read once to find their classes.
