@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "comm/fold_memory.h"
 #include "comm/shared_window.h"
+#include "support/allocation_count.h"
 #include "support/fold_driver.h"
 #include "support/node_list.h"
 
@@ -52,6 +56,66 @@ TEST(Fold, equals_the_serial_tree_between_pretended_nodes) {
         expect_reference_bits({30, nodes}, lanes, streams, 4);
       }
     }
+  }
+}
+
+TEST(Fold, keeps_the_sum_until_the_slowest_reader_has_released_it) {
+  const auto communicator = make_communicator({});
+  const FoldLayout layout = test::make_layout(kSizes, 5000, 8, 1);
+  const auto fold = make_fold(*communicator, layout, test::plain_arithmetic(), ReduceKind::kFold);
+  std::string difference;
+  for (int step = 0; step < 8; ++step) {  // nothing but release() holds the ranks together
+    test::run_step(*fold, layout, step, false);
+    if (step % communicator->size() == communicator->rank()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    if (difference.empty()) difference = test::check_step(*fold, layout, step);
+    fold->release();
+  }
+  EXPECT_EQ(difference, "");
+  communicator->barrier();
+}
+
+TEST(Fold, counts_waiting_in_finish_as_exposed_and_flight_during_work_as_hidden) {
+  const auto communicator = make_communicator({});
+  if (communicator->size() == 1) return;  // nobody to wait for
+  const FoldLayout layout = test::make_layout({5000, 5000}, 1, communicator->size(), 1);
+  const auto fold = make_fold(*communicator, layout, test::plain_arithmetic(), ReduceKind::kFold);
+  const bool late = communicator->rank() == 0;
+  const std::int64_t lane = fold->lanes(0).begin;
+  const auto compute = [](int milliseconds) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  };
+  communicator->barrier();
+  fold->leaf(0, lane, 0);
+  if (late) compute(120);
+  fold->push(0, lane, 0);
+  fold->leaf(0, lane, 1);
+  if (!late) compute(60);
+  fold->push(0, lane, 1);
+  fold->finish(0);
+  fold->release();
+  const WaitTimes& wait = fold->counters().wait;
+  if (!late) {  // 60 ms of the late rank's 120 lie under this rank's work, the rest under nothing
+    EXPECT_GE(wait.hidden, 0.055);
+    EXPECT_GE(wait.exposed, 0.040);
+  }
+  EXPECT_LT(wait.exposed, 5);
+}
+
+TEST(Fold, allocates_nothing_in_a_step) {
+  const auto communicator = make_communicator({});
+  const FoldLayout layout = test::make_layout(kSizes, 5000, 8, 1);
+  const auto apart = make_communicator(
+      {30, test::node_list(communicator->size(), [](int rank) { return rank % 2; })});
+  for (Communicator* c : {communicator.get(), apart.get()}) {
+    const auto fold = make_fold(*c, layout, test::plain_arithmetic(), ReduceKind::kFold);
+    const std::int64_t before = test::allocation_count();
+    for (int step = 0; step < 3; ++step) {
+      test::run_step(*fold, layout, step, false);
+      fold->release();
+    }
+    EXPECT_EQ(test::allocation_count() - before, 0);
   }
 }
 
