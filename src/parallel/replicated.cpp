@@ -162,8 +162,9 @@ void Replicated::refuse_non_finite(std::int64_t step) const {
 }
 
 StepOutcome Replicated::finish(std::int64_t step) {
-  fold_->finish(step);
-  refuse_non_finite(step);
+  // People count steps from 1, as the digests do.
+  fold_->finish(step + 1);
+  refuse_non_finite(step + 1);
   StepOutcome outcome;
   outcome.total = fold_records();
   const auto valid = static_cast<double>(std::max<std::int64_t>(1, outcome.total.lane.counts[0]));

@@ -71,7 +71,7 @@ ExitCode Trainer::train() {
   if (request_.check_only) return ExitCode::kDone;
   start_clock();
   while (!finished()) {
-    communicator_.set_activity("training step", step_);
+    communicator_.set_activity("training step", step_ + 1);
     const double start = seconds_now();
     const parallel::StepOutcome outcome = step_runner_.run(step_, at_, requests());
     step_seconds_ += seconds_now() - start;
