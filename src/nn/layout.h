@@ -9,6 +9,7 @@
 #include "nn/graph.h"
 #include "nn/lower.h"
 #include "nn/memory_plan.h"
+#include "nn/schedule.h"
 
 namespace lockstep::nn {
 
@@ -20,17 +21,22 @@ struct OpSlots {
   std::vector<int> add_into;  // >= 0: the written gradient is then added to this one
   std::vector<int> lane_statistics;
   int saved = -1;
+  int forward_workspace = -1, backward_workspace = -1;  // in Layout::workspace
 };
 
 struct Layout {
   std::vector<OpSlots> ops;
   int data = 0, output = -1, d_output = -1;
   Placement placement;
+  // By slot: the buffer lives in one sweep and holds one slice at a time.
+  std::vector<bool> one_slice;
+  Placement workspace;  // of the ops, each from its first call of a direction to the last
   // Peak sums by purpose, for the ledger: what would be needed without sharing.
   std::size_t activation_bytes = 0, gradient_bytes = 0, saved_bytes = 0;
 };
 
 Layout make_layout(const Graph& graph, const Lowered& lowered,
-                   const std::vector<std::unique_ptr<ops::Op>>& ops, std::int64_t microbatch);
+                   const std::vector<std::unique_ptr<ops::Op>>& ops, const Schedule& schedule,
+                   std::int64_t microbatch);
 
 }  // namespace lockstep::nn

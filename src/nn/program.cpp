@@ -8,20 +8,31 @@
 #include "nn/graph.h"
 #include "nn/layout.h"
 #include "nn/lower.h"
+#include "nn/schedule.h"
 
 namespace lockstep::nn {
 namespace {
 
+// An activation or a gradient: all of it, or the one slice of it that is there at a time.
+struct Tensor {
+  float* data = nullptr;
+  std::int64_t elements = 0;
+  bool one_slice = false;
+  float* at(ops::Slice slice) const {
+    const bool fixed = data == nullptr || one_slice;
+    return fixed ? data : data + elements / slice.count * slice.index;
+  }
+};
+
 // One op on one stream with all its addresses.
 struct BoundOp {
-  std::vector<const float*> inputs;
-  float* output = nullptr;
-  const float* d_output = nullptr;
-  std::vector<float*> d_inputs, add_into;
-  std::vector<std::int64_t> input_elements;
+  std::vector<Tensor> inputs, d_inputs, add_into;
+  Tensor output, d_output;
   std::vector<const float*> parameters, statistics;
   std::vector<float*> d_parameters, lane_statistics;
-  void* saved = nullptr;
+  void *saved = nullptr, *forward_workspace = nullptr, *backward_workspace = nullptr;
+  std::vector<const float*> inputs_now;  // of the slice at work
+  std::vector<float*> d_inputs_now;
 };
 
 struct StreamState {
@@ -38,19 +49,19 @@ struct Program::Impl {
       : options(options),
         graph(make_graph(layers, options.sample, options.outputs)),
         lowered(lower(graph, options.microbatch)) {
-    std::size_t packed_bytes = 0, workspace_bytes = 0;
+    std::size_t packed_bytes = 0;
     for (const OpSpec& spec : lowered.ops) {
       ops.push_back(make_op(device, spec.description));
       packed_offsets.push_back(packed_bytes);
       packed_bytes += (ops.back()->packed_bytes() + 4095) / 4096 * 4096;
-      workspace_bytes = std::max(workspace_bytes, ops.back()->workspace_bytes());
     }
-    layout = make_layout(graph, lowered, ops, options.microbatch);
+    schedule = make_schedule(lowered, ops);
+    layout = make_layout(graph, lowered, ops, schedule, options.microbatch);
     packed = device.allocate(packed_bytes, "packed weights");
     streams.resize(options.streams);
     for (StreamState& s : streams) {
       s.arena = device.allocate(layout.placement.bytes, "activations");
-      s.workspace = device.allocate(workspace_bytes, "workspace of ops");
+      s.workspace = device.allocate(layout.workspace.bytes, "workspace of ops");
       s.labels = device.allocate(
           static_cast<std::size_t>(options.microbatch) * sizeof(std::int32_t), "labels");
       s.targets = device.allocate(
@@ -74,39 +85,62 @@ struct Program::Impl {
     const auto address = [&](int slot) {
       return slot < 0 ? nullptr : reinterpret_cast<float*>(s.at(layout.placement.offsets[slot]));
     };
+    const auto tensor = [&](int slot, int value) {
+      return Tensor{address(slot), options.microbatch * graph.values[value].sample.elements(),
+                    slot >= 0 && layout.one_slice[slot]};
+    };
+    const auto workspace = [&](int slot) {
+      return slot < 0 ? nullptr : s.workspace.as<std::byte>() + layout.workspace.offsets[slot];
+    };
     BoundOp bound;
-    for (const int slot : slots.inputs) bound.inputs.push_back(address(slot));
-    bound.output = address(slots.output);
-    bound.d_output = address(slots.d_output);
-    for (const int slot : slots.d_inputs) bound.d_inputs.push_back(address(slot));
-    for (const int slot : slots.add_into) bound.add_into.push_back(address(slot));
-    for (const int v : spec.inputs)
-      bound.input_elements.push_back(options.microbatch * graph.values[v].sample.elements());
+    for (std::size_t k = 0; k < spec.inputs.size(); ++k) {
+      bound.inputs.push_back(tensor(slots.inputs[k], spec.inputs[k]));
+      if (!spec.needs_backward) continue;
+      bound.d_inputs.push_back(tensor(slots.d_inputs[k], spec.inputs[k]));
+      bound.add_into.push_back(tensor(slots.add_into[k], spec.inputs[k]));
+    }
+    bound.output = tensor(slots.output, spec.output);
+    bound.d_output = tensor(slots.d_output, spec.output);
     for (const int p : spec.parameters) bound.parameters.push_back(flat + lowered.table[p].offset);
     for (const int p : spec.statistics) bound.statistics.push_back(flat + lowered.table[p].offset);
     for (const int slot : slots.lane_statistics) bound.lane_statistics.push_back(address(slot));
     bound.d_parameters.resize(spec.parameters.size());
     bound.saved = address(slots.saved);
+    bound.forward_workspace = workspace(slots.forward_workspace);
+    bound.backward_workspace = workspace(slots.backward_workspace);
+    bound.inputs_now.resize(bound.inputs.size());
+    bound.d_inputs_now.resize(bound.d_inputs.size());
     return bound;
   }
 
-  ops::Args args(int stream, int i, ops::Mode mode, RandomKey random) const {
-    const StreamState& s = streams[stream];
-    const BoundOp& b = s.ops[i];
+  struct Pass {
+    int stream;
+    bool backward;
+    ops::Mode mode;
+    RandomKey random;
+  };
+
+  // Valid until the next call for the same op and stream.
+  ops::Args args(const Pass& pass, int i, ops::Slice slice) {
+    const StreamState& s = streams[pass.stream];
+    BoundOp& b = streams[pass.stream].ops[i];
+    for (std::size_t k = 0; k < b.inputs.size(); ++k) b.inputs_now[k] = b.inputs[k].at(slice);
+    for (std::size_t k = 0; k < b.d_inputs.size(); ++k) b.d_inputs_now[k] = b.d_inputs[k].at(slice);
+    RandomKey random = pass.random;
     random.op = lowered.ops[i].random;
-    return {b.inputs.data(),
-            b.output,
-            b.d_output,
-            b.d_inputs.data(),
+    return {b.inputs_now.data(),
+            b.output.at(slice),
+            b.d_output.at(slice),
+            b.d_inputs_now.data(),
             b.parameters.data(),
             b.d_parameters.data(),
             b.statistics.data(),
             b.lane_statistics.data(),
             b.saved,
-            s.workspace.data(),
+            pass.backward ? b.backward_workspace : b.forward_workspace,
             packed.as<std::byte>() + packed_offsets[i],
             random,
-            mode,
+            pass.mode,
             s.stream.get()};
   }
 
@@ -134,16 +168,63 @@ struct Program::Impl {
     return {first, end};
   }
 
-  void backward_op(int stream, int i, RandomKey random, GradientSink& sink) {
-    const OpSpec& spec = lowered.ops[i];
-    BoundOp& b = streams[stream].ops[i];
-    for (std::size_t k = 0; k < spec.parameters.size(); ++k)
-      b.d_parameters[k] = sink.address(spec.parameters[k]);
-    ops[i]->backward(args(stream, i, ops::Mode::kTrain, random));
-    for (std::size_t k = 0; k < b.add_into.size(); ++k) {
-      if (b.add_into[k] != nullptr)
-        ops::add(b.add_into[k], b.add_into[k], b.d_inputs[k], b.input_elements[k]);
+  void forward_sweep(const Pass& pass, const Sweep& sweep) {
+    for (const Stage& stage : sweep.stages) {
+      if (stage.part == Part::kSlice) ops[stage.op]->forward_begin(args(pass, stage.op, {}));
     }
+    for (ops::Slice slice{0, sweep.slices}; slice.index < slice.count; ++slice.index) {
+      for (const auto [i, part] : sweep.stages) {
+        const ops::Args a = args(pass, i, slice);
+        if (part == Part::kWhole) ops[i]->forward(a);
+        if (part == Part::kGather) ops[i]->forward_gather(a, slice);
+        if (part == Part::kSlice) ops[i]->forward_slice(a, slice);
+      }
+    }
+  }
+
+  void backward_sweep(const Pass& pass, const Sweep& sweep, GradientSink& sink) {
+    for (const auto [i, part] : sweep.stages) {
+      if (part == Part::kSlice) ops[i]->backward_begin(args(pass, i, {}));
+      if (part == Part::kWhole) ask_addresses(pass.stream, i, sink);
+    }
+    for (ops::Slice slice{0, sweep.slices}; slice.index < slice.count; ++slice.index) {
+      for (const auto [i, part] : sweep.stages) {
+        const ops::Args a = args(pass, i, slice);
+        if (part == Part::kWhole) ops[i]->backward(a);
+        if (part == Part::kGather) ops[i]->backward_gather(a, slice);
+        if (part == Part::kSlice) ops[i]->backward_slice(a, slice);
+        if (part != Part::kGather) add_contributions(streams[pass.stream].ops[i], slice);
+      }
+    }
+    for (const auto [i, part] : sweep.stages) {
+      if (part == Part::kGather) continue;
+      if (part == Part::kSlice) {
+        ask_addresses(pass.stream, i, sink);
+        ops[i]->backward_finish(args(pass, i, {}));
+      }
+      complete(pass.stream, i, sink);
+    }
+  }
+
+  // Another reader of the same value came first: its gradient is there.
+  static void add_contributions(const BoundOp& b, ops::Slice slice) {
+    for (std::size_t k = 0; k < b.add_into.size(); ++k) {
+      float* const sum = b.add_into[k].at(slice);
+      if (sum == nullptr) continue;
+      ops::add(sum, sum, b.d_inputs[k].at(slice), b.add_into[k].elements / slice.count);
+    }
+  }
+
+  // The sink hands out the addresses of one op at a time.
+  void ask_addresses(int stream, int i, GradientSink& sink) {
+    const OpSpec& spec = lowered.ops[i];
+    for (std::size_t k = 0; k < spec.parameters.size(); ++k)
+      streams[stream].ops[i].d_parameters[k] = sink.address(spec.parameters[k]);
+  }
+
+  void complete(int stream, int i, GradientSink& sink) {
+    const OpSpec& spec = lowered.ops[i];
+    const BoundOp& b = streams[stream].ops[i];
     for (std::size_t k = 0; k < spec.statistics.size(); ++k) {
       const int p = spec.statistics[k];
       std::memcpy(sink.address(p), b.lane_statistics[k],
@@ -157,6 +238,7 @@ struct Program::Impl {
   Graph graph;
   Lowered lowered;
   std::vector<std::unique_ptr<ops::Op>> ops;
+  Schedule schedule;
   Layout layout;
   std::vector<std::size_t> packed_offsets;
   Buffer packed;
@@ -203,8 +285,8 @@ const float* Program::output(int stream) const {
 
 void Program::forward(int stream, ops::Mode mode, RandomKey random, std::int64_t valid,
                       ops::LaneRecord& record) {
-  for (std::size_t i = 0; i < impl_->ops.size(); ++i)
-    impl_->ops[i]->forward(impl_->args(stream, static_cast<int>(i), mode, random));
+  for (const Sweep& sweep : impl_->schedule.forward)
+    impl_->forward_sweep({stream, false, mode, random}, sweep);
   const ops::LossArgs loss = impl_->loss_args(stream, valid, mode);
   ops::LaneRecord one;
   ops::compute_loss(impl_->options.loss, loss, one);
@@ -213,9 +295,8 @@ void Program::forward(int stream, ops::Mode mode, RandomKey random, std::int64_t
 }
 
 void Program::backward(int stream, RandomKey random, GradientSink& sink) {
-  for (int i = static_cast<int>(impl_->ops.size()) - 1; i >= 0; --i) {
-    if (impl_->lowered.ops[i].needs_backward) impl_->backward_op(stream, i, random, sink);
-  }
+  for (const Sweep& sweep : impl_->schedule.backward)
+    impl_->backward_sweep({stream, true, ops::Mode::kTrain, random}, sweep, sink);
 }
 
 std::int64_t Program::largest_tensor() const {
@@ -235,7 +316,7 @@ std::vector<LedgerRow> Program::ledger() const {
   const StreamState& s = impl_->streams[0];
   return {{"activations", impl_->layout.placement.bytes * streams,
            "one microbatch, forward and backward, shared by lifetime"},
-          {"workspace", s.workspace.bytes() * streams, "scratch of one op at a time"},
+          {"workspace", s.workspace.bytes() * streams, "scratch of the ops at work"},
           {"packed weights", impl_->packed.bytes(), "in the kernels' own layout"}};
 }
 

@@ -40,6 +40,12 @@ struct Args {
   Stream* stream = nullptr;
 };
 
+// Part `index` of `count` equal parts of the samples: [index / count, (index + 1) / count) of every
+// activation.
+struct Slice {
+  std::int64_t index = 0, count = 1;
+};
+
 struct Cost {
   double forward_flops = 0, backward_flops = 0;  // multiply and add count as two
   double forward_bytes = 0, backward_bytes = 0;  // moved at least once each
@@ -63,6 +69,25 @@ class Op {
   // Whether output may lie in the place of inputs[0] (and d_inputs[0] in the place of d_output).
   virtual bool in_place() const { return false; }
   virtual Cost cost() const { return {}; }
+  // Work in slices of the samples. A program runs ops that follow one another slice by slice, so
+  // that what one wrote is still in cache when the next reads it; forward() and backward() are the
+  // same calls over one slice of everything, and the bits are the same for every number of slices.
+  //
+  // The finest cut; the program asks for any divisor of it. 1: only forward() and backward().
+  virtual std::int64_t slices() const { return 1; }
+  // Whether both directions first need a pass over all slices (batch norm: its sums).
+  virtual bool gathers() const { return false; }
+  // A direction is: each gather, begin, each slice in order, finish. In gather and slice the
+  // pointers to activations and their gradients are those of the slice. The workspace keeps its
+  // contents from the first call to the last. output and d_inputs[0] are written by slice calls
+  // alone; d_parameters is there in finish alone.
+  virtual void forward_gather(const Args& /*args*/, Slice /*slice*/) const {}
+  virtual void forward_begin(const Args& /*args*/) const {}
+  virtual void forward_slice(const Args& /*args*/, Slice /*slice*/) const {}
+  virtual void backward_gather(const Args& /*args*/, Slice /*slice*/) const {}
+  virtual void backward_begin(const Args& /*args*/) const {}
+  virtual void backward_slice(const Args& /*args*/, Slice /*slice*/) const {}
+  virtual void backward_finish(const Args& /*args*/) const {}
   // The library kernels that it runs, "brgconv:avx512_core", for reports; empty for own loops.
   virtual std::vector<std::string> implementations() const { return {}; }
 };

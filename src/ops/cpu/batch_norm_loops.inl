@@ -3,15 +3,16 @@
 // writes y: 12 bytes an element. Backward reads dy and x twice and writes dx: 20 bytes. Memory
 // limits both.
 //
-// Rows are cut into blocks of 128 and columns into panels of up to 4 vectors: a block of a panel
-// stays in the first-level cache, and a block's fp32 sums leave it as doubles.
+// Rows are cut into blocks of 128, counted from the first row whatever the slices, and columns into
+// panels of up to 4 vectors: a block of a panel stays in the first-level cache, and a block's fp32
+// sums leave it as doubles.
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/simd.h"
 
 namespace lockstep::ops {
 namespace {
 
-constexpr std::int64_t kBlockRows = 128;
+constexpr std::int64_t kBlockRows = kBatchNormBlockRows;
 
 template <int vectors>
 struct Panel {
@@ -73,8 +74,8 @@ LOCKSTEP_INLINE void sum_rows(std::int64_t rows, V (&total)[P][K], F f) {
 // Mean and sum of squared deviations of each column. Within a block: the mean first, then the
 // deviations from it, corrected for its own rounding (they need not sum to zero); blocks join by
 // Chan, Golub & LeVeque 1983. So nothing is lost where |mean| >> deviation.
-void column_statistics(const float* x, std::int64_t rows, std::int64_t period, double* mean,
-                       double* squares) {
+void column_statistics(const float* x, std::int64_t before_x, std::int64_t rows,
+                       std::int64_t period, double* mean, double* squares) {
   for_blocks(rows, period, [=](std::int64_t r, std::int64_t block, std::int64_t c, auto panel) {
     constexpr int P = panel.kVectors, U = panel.kChains;
     const float* const from = x + r * period + c;
@@ -82,7 +83,7 @@ void column_statistics(const float* x, std::int64_t rows, std::int64_t period, d
     sum_rows<1, P, U>(block, sums, [=](std::int64_t row, int v, V* sum) {
       sum[0] += load(from + row * period + v * kWidth);
     });
-    const double count = static_cast<double>(block), before = static_cast<double>(r);
+    const double count = static_cast<double>(block), before = static_cast<double>(before_x + r);
     for (int v = 0; v < P; ++v) centre[v] = sums[v][0] * splat(static_cast<float>(1 / count));
     sum_rows<2, P, U>(block, deviations, [=](std::int64_t row, int v, V* sum) {
       const V d = load(from + row * period + v * kWidth) - centre[v];
@@ -97,7 +98,7 @@ void column_statistics(const float* x, std::int64_t rows, std::int64_t period, d
       const D block_squares = to_double(deviations[v][1]) - rest * rest * splat_double(count);
       double* const to_mean = mean + c + v * kWidth;
       double* const to_squares = squares + c + v * kWidth;
-      if (r == 0) {
+      if (before_x + r == 0) {
         store(to_mean, block_mean);
         store(to_squares, block_squares);
         continue;
@@ -158,13 +159,10 @@ LOCKSTEP_INLINE V masked_gradient(const BatchNormPass& a, std::int64_t i, V x_ce
   }
 }
 
-// sum dz and sum dz (x - mean) of each column; dz is kept as the residual's gradient if wanted.
+// Adds to sum dz and sum dz (x - mean) of each column; dz is kept as the residual's gradient if
+// wanted.
 template <ReluMask mask, bool keep>
 void gradient_sums_pass(const BatchNormPass& a, double* sum_dz, double* sum_dz_x) {
-  for (std::int64_t c = 0; c < a.period; c += kWidth) {
-    store(sum_dz + c, splat_double(0));
-    store(sum_dz_x + c, splat_double(0));
-  }
   for_blocks(a.rows, a.period, [&](std::int64_t r, std::int64_t block, std::int64_t c, auto panel) {
     constexpr int P = panel.kVectors;
     V mean[P], scale[P], shift[P], sums[P][2];

@@ -32,24 +32,24 @@ Dims channels_second(const Shape& s) {
   return dims;
 }
 
-// Samples in a slice: what fits kSliceBytes, or all of them where slices would be uneven or the
-// weight gradient, written once per slice, would cost more than the activations.
-std::int64_t slice_of(const Convolution& c) {
-  constexpr std::int64_t kSliceBytes = 1 << 20;
+// Samples in a part: what fits kPartBytes, or all of them where parts would be uneven or the
+// weight gradient, written once per part, would cost more than the activations.
+std::int64_t part_of(const Convolution& c) {
+  constexpr std::int64_t kPartBytes = 1 << 20;
   const std::int64_t samples = c.input[0];
   const Shape y = output_shape(c);
   const auto bytes = static_cast<std::int64_t>(sizeof(float)) * (c.input.elements() + y.elements());
   std::int64_t weights =
       static_cast<std::int64_t>(sizeof(float)) * c.out_channels * c.input[-1] / c.groups;
   for (const std::int64_t k : c.kernel) weights *= k;
-  const std::int64_t fits = std::clamp<std::int64_t>(kSliceBytes * samples / bytes, 1, samples);
-  std::int64_t slice = fits;
-  while (samples % slice != 0) --slice;
-  return slice * 2 <= fits || 2 * weights * samples > slice * bytes ? samples : slice;
+  const std::int64_t fits = std::clamp<std::int64_t>(kPartBytes * samples / bytes, 1, samples);
+  std::int64_t part = fits;
+  while (samples % part != 0) --part;
+  return part * 2 <= fits || 2 * weights * samples > part * bytes ? samples : part;
 }
 
-Convolution one_slice(Convolution c) {
-  c.input[0] = slice_of(c);
+Convolution one_part(Convolution c) {
+  c.input[0] = part_of(c);
   return c;
 }
 
@@ -79,7 +79,7 @@ class ConvolutionOp : public Op {
  public:
   explicit ConvolutionOp(const Convolution& c) : c_(c) {
     use_one_thread();
-    const ConvolutionLayouts l(one_slice(c));
+    const ConvolutionLayouts l(one_part(c));
     constexpr auto kDirect = dnnl::algorithm::convolution_direct;
     const auto attributes = strict_attributes();
     const dnnl::engine& engine = onednn_engine();
@@ -120,42 +120,66 @@ class ConvolutionOp : public Op {
 
   std::string_view kind() const override { return "convolution"; }
 
-  void forward(const Args& args) const override {
+  void forward(const Args& args) const override { forward_slice(args, {}); }
+
+  void backward(const Args& args) const override {
+    backward_slice(args, {});
+    backward_finish(args);
+  }
+
+  // A bias' gradient and a fused relu's mask take a pass over everything.
+  std::int64_t slices() const override { return c_.bias || relu() ? 1 : parts_; }
+
+  void forward_slice(const Args& args, Slice slice) const override {
     const void* w = forward_weights_.find(args.parameters[0], args.packed);
     void* scratch = static_cast<std::byte*>(args.workspace) + scratch_begin_;
-    for (std::int64_t s = 0; s < slices_; ++s) {
-      const float* x = args.inputs[0] + s * x_slice_;
-      float* y = args.output + s * y_slice_;
+    for (std::int64_t p = 0; p < parts_ / slice.count; ++p) {
+      const float* x = args.inputs[0] + p * x_part_;
+      float* y = args.output + p * y_part_;
       if (c_.bias) {
         forward_.run({x, w, y, args.parameters[1]}, scratch);
       } else {
         forward_.run({x, w, y}, scratch);
       }
       // Not oneDNN's post-op, which turns NaN into 0 and would hide a broken sample.
-      if (relu()) dense_kernels().relu(y, y_slice_);
+      if (relu()) dense_kernels().relu(y, y_part_);
     }
   }
 
-  void backward(const Args& args) const override {
+  void backward_slice(const Args& args, Slice slice) const override {
     std::byte* workspace = static_cast<std::byte*>(args.workspace);
     void* scratch = workspace + scratch_begin_;
-    float* masked = relu() ? reinterpret_cast<float*>(workspace) : nullptr;
-    dense_kernels().prepare_gradient(masked, c_.bias ? args.d_parameters[1] : nullptr,
-                                     reinterpret_cast<double*>(workspace + sums_begin_),
-                                     args.d_output, args.output, rows_, c_.out_channels);
-    const float* dy = relu() ? masked : args.d_output;
+    const float* dy = args.d_output;
+    if (c_.bias || relu()) {
+      float* masked = relu() ? reinterpret_cast<float*>(workspace) : nullptr;
+      dense_kernels().prepare_gradient(masked, d_bias(args),
+                                       reinterpret_cast<double*>(workspace + sums_begin_), dy,
+                                       args.output, rows_, c_.out_channels);
+      if (relu()) dy = masked;
+    }
+    float* sum = reinterpret_cast<float*>(workspace + d_weights_begin_);
     float* addend = reinterpret_cast<float*>(workspace + addend_begin_);
-    float* sum =
-        reorder_ ? reinterpret_cast<float*>(workspace + d_weights_begin_) : args.d_parameters[0];
     const bool data = c_.need_d_input && args.d_inputs[0] != nullptr;
     const void* w = data ? data_weights_.find(args.parameters[0], args.packed) : nullptr;
-    for (std::int64_t s = 0; s < slices_; ++s) {
-      const float* dy_slice = dy + s * y_slice_;
-      weights_.run({args.inputs[0] + s * x_slice_, dy_slice, s == 0 ? sum : addend}, scratch);
-      if (s > 0) add(sum, sum, addend, d_weights_elements_);
-      if (data) data_.run({dy_slice, w, args.d_inputs[0] + s * x_slice_}, scratch);
+    const std::int64_t parts = parts_ / slice.count;
+    for (std::int64_t p = 0; p < parts; ++p) {
+      const bool first = p == 0 && slice.index == 0;
+      const float* dy_part = dy + p * y_part_;
+      weights_.run({args.inputs[0] + p * x_part_, dy_part, first ? sum : addend}, scratch);
+      if (!first) add(sum, sum, addend, d_weights_elements_);
+      if (data) data_.run({dy_part, w, args.d_inputs[0] + p * x_part_}, scratch);
     }
-    if (reorder_) reorder_.run({sum, args.d_parameters[0]}, scratch);
+  }
+
+  void backward_finish(const Args& args) const override {
+    std::byte* workspace = static_cast<std::byte*>(args.workspace);
+    const auto* sum = reinterpret_cast<const float*>(workspace + d_weights_begin_);
+    if (reorder_) {
+      reorder_.run({sum, args.d_parameters[0]}, workspace + scratch_begin_);
+    } else {
+      std::copy_n(sum, d_weights_elements_, args.d_parameters[0]);
+    }
+    if (c_.bias) std::copy_n(d_bias(args), c_.out_channels, args.d_parameters[1]);
   }
 
   std::size_t workspace_bytes() const override { return workspace_bytes_; }
@@ -188,19 +212,26 @@ class ConvolutionOp : public Op {
  private:
   bool relu() const { return c_.activation == Activation::kRelu; }
 
-  // [masked gradient | bias sums | weight gradient in oneDNN's layout | that of one more slice |
-  // scratch of one primitive]
+  float* d_bias(const Args& args) const {
+    return c_.bias
+               ? reinterpret_cast<float*>(static_cast<std::byte*>(args.workspace) + d_bias_begin_)
+               : nullptr;
+  }
+
+  // [masked gradient | bias sums | bias gradient | weight gradient in oneDNN's layout | that of one
+  // more part | scratch of one primitive]
   void plan_workspace(std::size_t d_weights_bytes) {
     const Shape y = output_shape(c_);
     rows_ = y.elements() / y[-1];
-    slices_ = c_.input[0] / slice_of(c_);
-    x_slice_ = c_.input.elements() / slices_;
-    y_slice_ = y.elements() / slices_;
+    parts_ = c_.input[0] / part_of(c_);
+    x_part_ = c_.input.elements() / parts_;
+    y_part_ = y.elements() / parts_;
     d_weights_elements_ = static_cast<std::int64_t>(d_weights_bytes / sizeof(float));
     sums_begin_ = relu() ? line_up(sizeof(float) * y.elements()) : 0;
-    d_weights_begin_ = sums_begin_ + (c_.bias ? line_up(sizeof(double) * (y[-1] + 15)) : 0);
-    addend_begin_ = d_weights_begin_ + (reorder_ ? line_up(d_weights_bytes) : 0);
-    scratch_begin_ = addend_begin_ + (slices_ > 1 ? line_up(d_weights_bytes) : 0);
+    d_bias_begin_ = sums_begin_ + (c_.bias ? line_up(sizeof(double) * (y[-1] + 15)) : 0);
+    d_weights_begin_ = d_bias_begin_ + (c_.bias ? line_up(sizeof(float) * y[-1]) : 0);
+    addend_begin_ = d_weights_begin_ + line_up(d_weights_bytes);
+    scratch_begin_ = addend_begin_ + (parts_ > 1 ? line_up(d_weights_bytes) : 0);
     workspace_bytes_ =
         scratch_begin_ + std::max({forward_.scratch_bytes(), data_.scratch_bytes(),
                                    weights_.scratch_bytes(), reorder_.scratch_bytes()});
@@ -211,8 +242,9 @@ class ConvolutionOp : public Op {
   Primitive forward_, data_, weights_, reorder_;
   WeightForm forward_weights_, data_weights_;
   std::size_t packed_bytes_ = 0, workspace_bytes_ = 0;
-  std::size_t sums_begin_ = 0, d_weights_begin_ = 0, addend_begin_ = 0, scratch_begin_ = 0;
-  std::int64_t slices_ = 1, x_slice_ = 0, y_slice_ = 0, d_weights_elements_ = 0;
+  std::size_t sums_begin_ = 0, d_bias_begin_ = 0, d_weights_begin_ = 0, addend_begin_ = 0,
+              scratch_begin_ = 0;
+  std::int64_t parts_ = 1, x_part_ = 0, y_part_ = 0, d_weights_elements_ = 0;
 };
 
 }  // namespace

@@ -13,6 +13,9 @@ namespace lockstep::ops {
 // Where a fused relu's mask comes from in backward.
 enum class ReluMask : std::uint8_t { kNone, kFromInput, kFromOutput };
 
+// Batch norm's sums over a block of rows are taken in fp32 and leave it as doubles.
+constexpr std::int64_t kBatchNormBlockRows = 128;
+
 // A pass of batch norm over rows * period + rest elements; what it does not use is null.
 struct BatchNormPass {
   std::int64_t rows = 0, period = 0, rest = 0;
@@ -63,11 +66,12 @@ struct Kernels {
   using Map = void (*)(float* y, const float* x, std::int64_t n);
   Map exp, log, tanh, erf, sigmoid;
 
-  // Mean and sum of squared deviations of each of `period` columns.
-  void (*column_statistics)(const float* x, std::int64_t rows, std::int64_t period, double* mean,
-                            double* squares);
+  // Joins rows [before, before + rows) to the mean and the sum of squared deviations of each of
+  // `period` columns, which are those of the first `before` rows, whole blocks. x: the new rows.
+  void (*column_statistics)(const float* x, std::int64_t before, std::int64_t rows,
+                            std::int64_t period, double* mean, double* squares);
   void (*normalise)(const BatchNormPass& pass);
-  // Writes d_residual too where it is not null.
+  // Adds to the sums; writes d_residual too where it is not null.
   void (*gradient_sums)(const BatchNormPass& pass, double* sum_dz, double* sum_dz_x);
   void (*input_gradient)(const BatchNormPass& pass);
 

@@ -1,0 +1,42 @@
+// In which order the parts of a program's ops run: sweeps, in each of which a few ops that follow
+// one another take turns slice by slice, so that activations are read while still in cache. Knows
+// nothing of memory or of what an op computes.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "lockstep/ops/op.h"
+#include "nn/lower.h"
+
+namespace lockstep::nn {
+
+enum class Part : std::uint8_t { kWhole, kGather, kSlice };
+
+struct Stage {
+  int op = 0;
+  Part part = Part::kWhole;
+};
+
+// For each slice: its stages in order. A kWhole stage is alone in its sweep.
+struct Sweep {
+  std::int64_t slices = 1;
+  std::vector<Stage> stages;
+};
+
+struct Schedule {
+  std::vector<Sweep> forward, backward;
+  // Time counts sweeps: forward, then one unit for the loss, then backward. When an op begins (its
+  // gather) and when it computes its output or d_inputs[0] and ends; 0 without a backward part.
+  struct When {
+    int begin = 0, end = 0;
+  };
+  std::vector<When> forward_when, backward_when;  // per op
+  int loss_time() const { return static_cast<int>(forward.size()); }
+  std::int64_t slices_at(int time) const;
+};
+
+// A function of the ops' slices() and gathers() alone.
+Schedule make_schedule(const Lowered& lowered, const std::vector<std::unique_ptr<ops::Op>>& ops);
+
+}  // namespace lockstep::nn
