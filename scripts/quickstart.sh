@@ -18,8 +18,9 @@ if [ ! -f "$data" ]; then
   "$lockstep" import --format idx --out "$data" \
     --train "$idx/train-images-idx3-ubyte.gz" "$idx/train-labels-idx1-ubyte.gz" \
     --test "$idx/t10k-images-idx3-ubyte.gz" "$idx/t10k-labels-idx1-ubyte.gz"
+else
+  "$lockstep" inspect "$data"
 fi
-"$lockstep" inspect "$data"
 
 say "3/5  Train on two ranks"
 mpirun=(mpirun --bind-to none)
