@@ -107,8 +107,9 @@ std::vector<Node> canonical_nodes(LaneRange range, std::int64_t lanes) {
 
 std::vector<LaneRange> cut_lanes(std::int64_t lanes, int parts) {
   if (parts > lanes) {
-    throw UserError("{} ranks cannot share train.lanes = {}: start no more than {}, or raise train.lanes",
-                    parts, lanes, lanes);
+    throw UserError(
+        "{} ranks cannot share train.lanes = {}: start no more than {}, or raise train.lanes",
+        parts, lanes, lanes);
   }
   return cut_lanes({0, lanes}, parts, lanes);
 }
