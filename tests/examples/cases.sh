@@ -73,7 +73,7 @@ case_extremes() {
   good 1 train "$folder/run.toml"
   grep -q 'steps *3, 1 to the epoch' "$out" || fail "not one step to the epoch"
   run 2 train "$folder/run.toml"
-  says 2 '2 ranks' '1 lanes?' 'train\.lanes'
+  says 2 '2 ranks' 'train.lanes = 1' 'train\.lanes'
   run 1 train "$folder/run.toml" --set train.batch=602
   says 2 'train\.batch = 602' '601' 'no_val\.h5'
   # Of 601 samples 8 lanes take 600; the one that is left over is no step of its own.

@@ -3,7 +3,7 @@
 
 case_more_ranks_than_lanes() {
   train 3 train.lanes=2
-  says 2 '3 ranks' '2 lanes' 'at most 2' 'train\.lanes'
+  says 2 '3 ranks' 'train.lanes = 2' 'no more than 2' 'train\.lanes'
 }
 # What srun does with the wrong PMI: N programs, each rank 0 of 1.
 case_singletons() {
@@ -33,7 +33,7 @@ case_nan_in_gradient() {
     train $ranks "checkpoint.dir=$folder/run" optimizer.kind=sgd checkpoint.every=2steps --stop-after=4
     succeeds
     train $ranks "checkpoint.dir=$folder/run" optimizer.kind=sgd optimizer.lr=1e30 --resume
-    says 3 'not finite' 'step 5' 'nothing was applied' 'optimizer\.lr'
+    says 3 'not finite' 'step 6' 'nothing was applied' 'optimizer\.lr'
     intact "$folder/run" 4
     no_leftovers "$folder/run"
   done
