@@ -103,11 +103,12 @@ class LayoutBuilder {
         const int written = k == 0 ? end : begin;
         int write = -1, add = -1;
         if (lowered_.needs_gradient[v]) {
+          const bool in_place = static_cast<int>(k) == ops_[i]->in_place_gradient();
           if (slot[v] >= 0) {
-            write = new_slot(bytes_of(v), written, end);
+            write = in_place ? slots.d_output : new_slot(bytes_of(v), written, end);
             add = slot[v];
             lifetimes_[add].end = std::max(lifetimes_[add].end, end);
-          } else if (k == 0 && ops_[i]->in_place()) {
+          } else if (in_place) {
             write = slot[v] = slots.d_output;
           } else {
             write = slot[v] = new_slot(bytes_of(v), written, end);

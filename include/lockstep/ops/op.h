@@ -66,8 +66,10 @@ class Op {
   // Whether backward reads these tensors: what it does not read need not live that long.
   virtual bool backward_needs_inputs() const { return true; }
   virtual bool backward_needs_output() const { return false; }
-  // Whether output may lie in the place of inputs[0] (and d_inputs[0] in the place of d_output).
+  // Whether output may lie in the place of inputs[0].
   virtual bool in_place() const { return false; }
+  // The input whose gradient may lie in the place of d_output; -1: none.
+  virtual int in_place_gradient() const { return in_place() ? 0 : -1; }
   virtual Cost cost() const { return {}; }
   // Work in slices of the samples. A program runs ops that follow one another slice by slice, so
   // that what one wrote is still in cache when the next reads it; forward() and backward() are the

@@ -152,6 +152,8 @@ class CpuBatchNorm : public Op {
     return layout_.period * (2 * sizeof(double) + 8 * sizeof(float));
   }
   bool backward_needs_output() const override { return relu_ && d_.residual; }
+  // dy behind the mask replaces dy.
+  int in_place_gradient() const override { return d_.residual ? 1 : -1; }
   Cost cost() const override {
     const double n = static_cast<double>(d_.rows * d_.channels);
     const double residual = d_.residual ? 4 * n : 0;
