@@ -13,101 +13,20 @@
 #include <algorithm>
 
 #include "lockstep/core/error.h"
-#include "lockstep/core/isa.h"
 #include "lockstep/ops/op.h"
 #include "lockstep/ops/vector.h"
+#include "ops/cpu/convolution_shape.h"
 #include "ops/cpu/dense_kernels.h"
 #include "ops/cpu/weight_form.h"
 
 namespace lockstep::ops {
 namespace {
 
-using Tag = dnnl::memory::format_tag;
-using Layout = dnnl::memory::desc;
-using Dims = dnnl::memory::dims;
-
-// oneDNN names extents [N, C, spatial...] whatever their order in memory.
-Dims channels_second(const Shape& s) {
-  Dims dims = {s[0], s[-1]};
-  for (int i = 1; i + 1 < s.rank(); ++i) dims.push_back(s[i]);
-  return dims;
-}
-
-// Samples in a part: what fits kPartBytes, or all of them where parts would be uneven or the
-// weight gradient, written once per part, would cost more than the activations.
-std::int64_t part_of(const Convolution& c) {
-  constexpr std::int64_t kPartBytes = 1 << 20;
-  const std::int64_t samples = c.input[0];
-  const Shape y = output_shape(c);
-  const auto bytes = static_cast<std::int64_t>(sizeof(float)) * (c.input.elements() + y.elements());
-  std::int64_t weights =
-      static_cast<std::int64_t>(sizeof(float)) * c.out_channels * c.input[-1] / c.groups;
-  for (const std::int64_t k : c.kernel) weights *= k;
-  const std::int64_t fits = std::clamp<std::int64_t>(kPartBytes * samples / bytes, 1, samples);
-  std::int64_t part = fits;
-  while (samples % part != 0) --part;
-  return part * 2 <= fits || 2 * weights * samples > part * bytes ? samples : part;
-}
+using Layout = ConvolutionLayouts::Layout;
 
 Convolution one_part(Convolution c) {
   c.input[0] = part_of(c);
   return c;
-}
-
-struct ConvolutionLayouts {
-  explicit ConvolutionLayouts(const Convolution& c) {
-    constexpr Tag kActivations[] = {Tag::nwc, Tag::nhwc, Tag::ndhwc};
-    constexpr Tag kWeights[] = {Tag::oiw, Tag::oihw, Tag::oidhw};
-    constexpr Tag kGroupedWeights[] = {Tag::goiw, Tag::goihw, Tag::goidhw};
-    const auto rank = c.kernel.size();
-    x = dense(channels_second(c.input), kActivations[rank - 1]);
-    y = dense(channels_second(output_shape(c)), kActivations[rank - 1]);
-    Dims w = {c.out_channels / c.groups, c.input[-1] / c.groups};
-    if (c.groups > 1) w.insert(w.begin(), c.groups);
-    w.insert(w.end(), c.kernel.begin(), c.kernel.end());
-    flat = dense(w, (c.groups > 1 ? kGroupedWeights : kWeights)[rank - 1]);
-    any = dense(w, Tag::any);
-    if (c.groups == 1) {
-      std::swap(w[0], w[1]);
-      flat_flipped = dense(w, kWeights[rank - 1]);
-      any_flipped = dense(w, Tag::any);
-    }
-    bias = c.bias ? dense({c.out_channels}, Tag::a) : Layout();
-    stride = c.stride;
-    padding = c.padding;
-    for (const std::int64_t d : c.dilation) gaps.push_back(d - 1);
-  }
-  Layout x, y, flat, any, bias;
-  Layout flat_flipped, any_flipped;  // input and output channels change places
-  Dims stride, padding, gaps;        // gaps: oneDNN counts dilation from 0
-};
-
-// Whether forward runs on oneDNN's kernel for data gradients: with stride 1 it is the gradient of
-// the convolution with transposed and flipped weights. With few channels oneDNN's forward kernel
-// waits for its stores; measured with x in cache and y in memory, GFLOP/s forward / data kernel,
-// 3x3: 3 -> 16 channels 72 / 173, 16 -> 16 164 / 222, 16 -> 32 215 / 226, 32 -> 32 224 / 250,
-// 48 -> 48 242 / 200. A 1x1 kernel loses. The data kernel takes no bias.
-bool forward_by_data_kernel(const Convolution& c) {
-  constexpr std::int64_t kFewChannels = 32;
-  const auto all = [](const std::vector<std::int64_t>& v, auto holds) {
-    return std::all_of(v.begin(), v.end(), holds);
-  };
-  bool fits = isa() == Isa::kAvx512 && c.groups == 1 && !c.bias &&
-              std::max(c.input[-1], c.out_channels) <= kFewChannels;
-  for (std::size_t d = 0; d < c.kernel.size(); ++d) fits = fits && c.padding[d] < c.kernel[d];
-  const auto one = [](std::int64_t n) { return n == 1; };
-  return fits && all(c.stride, one) && all(c.dilation, one) && !all(c.kernel, one);
-}
-
-// to [in, out, places] = from [out, in, places], places in reverse.
-void transpose_and_flip(float* to, const float* from, std::int64_t out, std::int64_t in,
-                        std::int64_t places) {
-  for (std::int64_t o = 0; o < out; ++o) {
-    for (std::int64_t i = 0; i < in; ++i) {
-      const float* const kernel = from + (o * in + i) * places;
-      std::reverse_copy(kernel, kernel + places, to + (i * out + o) * places);
-    }
-  }
 }
 
 class ConvolutionOp : public Op {
@@ -126,16 +45,13 @@ class ConvolutionOp : public Op {
                                            l.bias, l.y, l.stride, l.gaps, l.padding, l.padding},
                                           attributes, engine);
     if (forward_by_data_kernel(c)) {
-      Dims padding;
-      for (std::size_t d = 0; d < c.kernel.size(); ++d)
-        padding.push_back(c.kernel[d] - 1 - c.padding[d]);
       const Forward::primitive_desc hint(
           {dnnl::prop_kind::forward_training, kDirect, l.y, l.any_flipped, Layout(), l.x, l.stride,
-           l.gaps, padding, padding},
+           l.gaps, l.flipped_padding, l.flipped_padding},
           attributes, engine);
-      const Data::primitive_desc flipped(
-          {kDirect, l.y, l.any_flipped, l.x, l.stride, l.gaps, padding, padding}, attributes,
-          engine, hint);
+      const Data::primitive_desc flipped({kDirect, l.y, l.any_flipped, l.x, l.stride, l.gaps,
+                                          l.flipped_padding, l.flipped_padding},
+                                         attributes, engine, hint);
       forward_ = Primitive(Data(flipped), flipped,
                            {{DNNL_ARG_DIFF_DST, l.x},
                             {DNNL_ARG_WEIGHTS, flipped.weights_desc()},
@@ -243,10 +159,8 @@ class ConvolutionOp : public Op {
   void pack(const float* const* parameters, void* packed) const override {
     const float* weights = parameters[0];
     if (flipped_) {
-      std::int64_t places = 1;
-      for (const std::int64_t k : c_.kernel) places *= k;
       auto* const flipped = static_cast<float*>(packed);
-      transpose_and_flip(flipped, weights, c_.out_channels, c_.input[-1], places);
+      transpose_and_flip(c_, flipped, weights);
       weights = flipped;
     }
     forward_weights_.pack(weights, packed);
