@@ -45,6 +45,11 @@ Placement place(Communicator& communicator, const FoldLayout& layout) {
     const bool refused = !refusal.empty();
     const std::int64_t first = communicator.min(refused ? real.position : real.ranks());
     if (first == real.ranks()) return placement;
+    // A rank alone on its node, or on a node that is split already, has no other way.
+    const bool hopeless = refused && (split[real.node()] || real.local_ranks() == 1);
+    communicator.together([&] {
+      if (hopeless) throw UserError("{}", refusal);
+    });
     const auto flags = communicator.gather_all(std::as_bytes(std::span(&refused, 1)));
     for (int position = 0; position < real.ranks(); ++position) {
       if (std::to_integer<int>(flags[position]) != 0) split[real.node_of[position]] = true;

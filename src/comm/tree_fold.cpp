@@ -94,9 +94,10 @@ void TreeFold::await_release(int stream) {
     }
     return true;
   };
-  state.waited += stream == 0
-                      ? waiter_.wait({"the other ranks' release of the last sum"}, all_released)
-                      : spin_until(all_released);
+  state.waited +=
+      stream == 0
+          ? waiter_.wait({"the other ranks' release of the last sum", -1, step_}, all_released)
+          : spin_until(all_released);
   state.round = round_;
 }
 

@@ -218,7 +218,7 @@ Table run_table() {
   Table t;
   t.push_back(key("threads", AT(run.threads), "Lanes that a rank runs at once.").between(1, 1024));
   t.push_back(key("isa", AT(run.isa),
-                  "Widest instruction set to use; set it when the machines of a run differ.")
+                  "Widest instruction set to use; auto: what the machine has.")
                   .one_of(isas)
                   .not_empty());
   t.push_back(

@@ -71,10 +71,9 @@ void find_classes(const std::shared_ptr<const InputFile>& file, Manifest& manife
         field.classes = static_cast<std::int64_t>(largest[field.name]) + 1;
 }
 
-void add_statistics(comm::Communicator& communicator, Manifest& manifest, const std::string& name) {
-  const Split* split = manifest.find("train");
-  if (split == nullptr) split = &manifest.splits.front();
-  const Field& field = resolve_field(manifest, split->name, name, "input");
+void add_statistics(comm::Communicator& communicator, Manifest& manifest, const std::string& split,
+                    const std::string& name) {
+  const Field& field = resolve_field(manifest, split, name, "input");
   if (field.has_statistics) return;
   const std::string found = field.name;
   Field told;  // trivially sent by parts: four numbers

@@ -102,6 +102,7 @@ Replicated::Replicated(comm::Communicator& communicator, const nn::Program& prog
   layout.streams = options.streams;
   layout.flat_elements = table_.flat_elements();
   layout.record_bytes = sizeof(StepRecord);
+  layout.open_buckets = 1;  // a sink pushes a bucket before it enters the next
   for (std::size_t b = 0; b < buckets_.size(); ++b) {
     layout.buckets.push_back(buckets_[b].range);
     std::fill(bucket_of_.begin() + buckets_[b].first, bucket_of_.begin() + buckets_[b].end,

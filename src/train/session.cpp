@@ -5,13 +5,25 @@
 namespace lockstep::train {
 namespace {
 
-data::Manifest read_data(comm::Communicator& communicator, const Run& run) {
+data::Manifest read_data(comm::Communicator& communicator, const Run& run, const std::string& split,
+                         const DataFacts* facts) {
+  communicator.set_activity("reading the dataset's statistics", 0);
   data::Manifest manifest = data::read_manifest(communicator, run.data.path);
-  if (run.data.normalise != data::Normalise::kNone) {
-    const Task task = make_task(run, manifest);
-    data::add_statistics(communicator, manifest, std::string(task.input->name));
+  if (manifest.find(split) == nullptr) return manifest;  // make_task says so
+  if (facts != nullptr) {
+    impose(*facts, run, manifest);
+  } else if (run.data.normalise != data::Normalise::kNone) {
+    data::add_statistics(communicator, manifest, split, run.data.input);
   }
   return manifest;
+}
+
+// The loader comes first in what a too large batch would break.
+std::unique_ptr<data::Loader> open_loader(comm::Communicator& communicator, const Run& run,
+                                          const Model& model) {
+  check_batch(run, model.manifest);
+  return data::make_loader(communicator, model.manifest,
+                           loader_options(run, model.task, run.data.train));
 }
 
 std::int64_t steps_of(const Run& run, const data::Loader& loader) {
@@ -36,9 +48,10 @@ parallel::Options parallel_options(const Run& run) {
 
 }  // namespace
 
-Model::Model(comm::Communicator& communicator, const Run& run)
-    : manifest(read_data(communicator, run)),
-      task(make_task(run, manifest)),
+Model::Model(comm::Communicator& communicator, const Run& run, const std::string& split,
+             const DataFacts* facts)
+    : manifest(read_data(communicator, run, split, facts)),
+      task(make_task(run, manifest, split)),
       program(cpu_device(), make_layers(run, task), program_options(run, task)),
       flat(cpu_device().allocate(
           static_cast<std::size_t>(program.table().flat_elements()) * sizeof(float), "parameters")),
@@ -47,9 +60,8 @@ Model::Model(comm::Communicator& communicator, const Run& run)
 }
 
 Session::Session(comm::Communicator& communicator, const Run& run)
-    : model(communicator, run),
-      loader(data::make_loader(communicator, model.manifest,
-                               loader_options(run, model.task, run.data.train))),
+    : model(communicator, run, run.data.train, nullptr),
+      loader(open_loader(communicator, run, model)),
       optimizer_options(with_end(run.optimizer, steps_of(run, *loader))),
       optimizer(model.program.table(), optimizer_options, cpu_device()),
       strategy(communicator, model.program, model.flat.as<float>(), optimizer, optimizer_options,

@@ -11,6 +11,7 @@
 #include "lockstep/parallel/replicated.h"
 #include "lockstep/train/checkpoint.h"
 #include "lockstep/train/run.h"
+#include "train/data_facts.h"
 #include "train/setup.h"
 #include "train/streams.h"
 
@@ -18,7 +19,10 @@ namespace lockstep::train {
 
 // What evaluation needs: no gradients, no optimizer.
 struct Model {
-  Model(comm::Communicator& communicator, const Run& run);
+  // split: the one that is trained on, or evaluated. facts: of the data that the model was trained
+  // on, if that was not this split.
+  Model(comm::Communicator& communicator, const Run& run, const std::string& split,
+        const DataFacts* facts);
 
   data::Manifest manifest;
   Task task;

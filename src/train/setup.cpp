@@ -84,15 +84,17 @@ const data::Split* validation_split(const Run& run, const data::Manifest& manife
   return nullptr;
 }
 
-Task make_task(const Run& run, const data::Manifest& manifest) {
-  const data::Split* split = manifest.find(run.data.train);
-  if (split == nullptr) {
-    throw UserError("data.train = \"{}\": {} has no such split; it has {}", run.data.train,
-                    manifest.file.string(), split_names(manifest));
+Task make_task(const Run& run, const data::Manifest& manifest, const std::string& split) {
+  const data::Split* found = manifest.find(split);
+  if (found == nullptr || found->samples == 0) {
+    throw UserError(
+        "{} has no samples in a split '{}'; it has {}: name one with data.train, or --split of "
+        "eval",
+        manifest.file.string(), split, split_names(manifest));
   }
   Task task;
-  task.input = &data::resolve_field(manifest, run.data.train, run.data.input, "input");
-  task.target = &data::resolve_field(manifest, run.data.train, run.data.target, "target");
+  task.input = &data::resolve_field(manifest, split, run.data.input, "input");
+  task.target = &data::resolve_field(manifest, split, run.data.target, "target");
   choose_loss(run, task);
   ops::check_metrics(task.loss, ops::make_metrics(task.metrics));
   check_monitor(run, task);
@@ -106,13 +108,18 @@ Task make_task(const Run& run, const data::Manifest& manifest) {
         run.train.batch, run.train.lanes, run.train.accumulate,
         below > 0 ? fmt::format("{} and ", below) : "", below + parts);
   }
+  return task;
+}
+
+void check_batch(const Run& run, const data::Manifest& manifest) {
+  const data::Split* split = manifest.find(run.data.train);
+  const std::int64_t parts = run.train.lanes * run.train.accumulate;
   if (run.train.batch > split->samples)
     throw UserError(
         "train.batch = {} is more than the {} samples of split '{}' of {}; set it to at most {}, a "
         "multiple of lanes * accumulate",
         run.train.batch, split->samples, split->name, manifest.file.string(),
         split->samples / parts * parts);
-  return task;
 }
 
 void check_split(const Task& task, const data::Manifest& manifest, const data::Split& split) {

@@ -26,7 +26,10 @@ struct Task {
 };
 
 // Throws UserError naming the run file's key and the dataset's fields where they do not fit.
-Task make_task(const Run& run, const data::Manifest& manifest);
+// split: the one that is trained on, or evaluated.
+Task make_task(const Run& run, const data::Manifest& manifest, const std::string& split);
+// Throws UserError if the training split is smaller than a batch.
+void check_batch(const Run& run, const data::Manifest& manifest);
 
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task);
 nn::ProgramOptions program_options(const Run& run, const Task& task);

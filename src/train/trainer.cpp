@@ -65,6 +65,9 @@ ExitCode Trainer::train() {
   const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
   if (!mixed.empty()) log::warn("{}", mixed);
   session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
+  if (!saves() && (request_.resume || request_.overwrite))
+    throw UserError("--{} needs a folder: set checkpoint.dir in the run file",
+                    request_.resume ? "resume" : "overwrite");
   if (saves() && !request_.check_only) open_folder();
   start_loader();
   say_settings();
@@ -84,7 +87,7 @@ ExitCode Trainer::train() {
 void Trainer::say_settings() const {
   const auto rows = session_.ledger();
   const std::uint64_t node_bytes = node_total(communicator_, ledger_total(rows));
-  if (!log::speaks() || log::quiet()) return;
+  if (!log::speaks() || (log::quiet() && !request_.check_only)) return;
   log::line(start_text(communicator_, run_, session_));
   log::line(ledger_text(ledger_rows(rows), node_bytes, communicator_.topology().local_ranks()));
   if (request_.check_only) log::line(program_text(session_.model.program));
@@ -128,8 +131,15 @@ void Trainer::check_resumed(const std::string& checkpoint) const {
   std::string changed;
   communicator_.together([&] {
     if (communicator_.rank() != 0) return;
-    const std::string stored = read_checkpoint_text(checkpoint).resolved_run;
-    changed = changed_order(request_.parse_run(stored, "the run in " + checkpoint), run_);
+    const CheckpointText stored = read_checkpoint_text(checkpoint);
+    if (!(parse_facts(stored.description, checkpoint) == facts_of(session_.model.task)))
+      throw UserError(
+          "{} was trained on other data than {}: its inputs' statistics or classes differ; resume "
+          "it on its own "
+          "data, or start again in another checkpoint.dir",
+          checkpoint, run_.data.path);
+    changed =
+        changed_order(request_.parse_run(stored.resolved_run, "the run in " + checkpoint), run_);
     check_position(checkpoint, at_, session_.loader->steps_per_epoch(), changed);
   });
   if (!changed.empty()) log::info("goes on with {}", changed);
@@ -146,7 +156,8 @@ void Trainer::start_clock() {
   session_.model.program.pack();
   line_ = std::make_unique<ProgressLine>(
       ProgressOptions{log::quiet() || !log::speaks(), run_.log.every, run_.train.batch});
-  install_signal_handlers();
+  if (saves())
+    install_signal_handlers();  // else a signal ends the run at once: nothing could be saved
   started_ = last_save_ = seconds_now();
   first_step_ = step_;
 }
@@ -233,7 +244,8 @@ void Trainer::save() {
   Hash128 digest;
   const fs::path file =
       write_checkpoint(communicator_, run_.checkpoint.dir, session_.state(progress()),
-                       {request_.resolved_toml, environment_json(environment()), ""},
+                       {request_.resolved_toml, environment_json(environment()),
+                        facts_json(facts_of(session_.model.task))},
                        static_cast<int>(run_.checkpoint.keep), best_is_new_, &digest);
   if (request_.overwrite && saved_step_ < 0 && communicator_.rank() == 0)
     remove_checkpoints_except(run_.checkpoint.dir, file);
@@ -276,7 +288,10 @@ void Trainer::finish() {
   times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
   fill_memory(times);
   const auto ranks = gather_times(communicator_, times);
-  if (step_ > first_step_) log::info("\n{}", summary_text(ranks));
+  if (!nothing_to_do) log::info("\n{}", summary_text(ranks));
+  if (nothing_to_do)
+    log::info("nothing left to do: step {} of {}{}", step_, session_.total_steps,
+              stopped_early_ ? ", stopped early" : "");
   if (stop_agreed_)
     log::info("stopped on a signal after step {} of {}; the same command with --resume goes on",
               step_, session_.total_steps);
@@ -288,8 +303,7 @@ Progress Trainer::progress() const {
                 {"epoch", at_.epoch},
                 {"epoch_step", at_.step},
                 {"bad_evaluations", bad_evaluations_},
-                {"has_best", has_best_ ? 1 : 0},
-                {"stopped_early", stopped_early_ ? 1 : 0}};
+                {"has_best", has_best_ ? 1 : 0}};
   p.reals = {{"best", best_}};
   window_.save(p);
   return p;
@@ -300,7 +314,7 @@ void Trainer::restore(const Progress& p) {
   at_ = {p.integers.at("epoch"), p.integers.at("epoch_step")};
   bad_evaluations_ = p.integers.at("bad_evaluations");
   has_best_ = p.integers.at("has_best") != 0;
-  stopped_early_ = p.integers.at("stopped_early") != 0;
+  stopped_early_ = run_.train.patience > 0 && bad_evaluations_ >= run_.train.patience;
   best_ = p.reals.at("best");
   window_.load(p);
 }
@@ -312,12 +326,12 @@ ExitCode run_training(comm::Communicator& communicator, const Run& run,
 
 ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
                         const EvalRequest& request) {
-  Model model(communicator, run);
-  const data::Split* split = model.manifest.find(request.split);
-  if (split == nullptr || split->samples == 0)
-    throw UserError("{} has no samples in a split '{}'; name one that it has ({}) with --split",
-                    model.manifest.file.string(), request.split, split_names(model.manifest));
-  check_split(model.task, model.manifest, *split);
+  DataFacts facts;
+  communicator.together([&] {
+    facts = parse_facts(read_checkpoint_text(request.checkpoint).description,
+                        request.checkpoint.string());
+  });
+  Model model(communicator, run, request.split, &facts);
   State state{&model.program.table(), {{"parameters", model.flat.as<float>()}}, {}};
   read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);
   model.program.pack();
@@ -325,8 +339,9 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
       data::make_row_reader(model.manifest, loader_options(run, model.task, request.split));
   const Evaluation result =
       evaluate(communicator, model.program, model.streams, *reader, run.train.lanes);
-  log::info("{} of {}: {} samples, {}", request.split, request.checkpoint.string(), result.samples,
-            values_text(result));
+  if (log::speaks())
+    log::line(fmt::format("{} of {}: {} samples, {}", request.split, request.checkpoint.string(),
+                          result.samples, values_text(result)));
   return ExitCode::kDone;
 }
 

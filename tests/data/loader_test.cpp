@@ -150,7 +150,7 @@ TEST(Loader, normalises_in_float) {
   EXPECT_TRUE(contains_all(refusal([&] { make_row_reader(manifest, options); }),
                            {"UserError", "statistics", "/train/features", "data.normalise"}));
   const Field imported = *read_manifest(manifest.file).find("train")->find("features");
-  add_statistics(world(), manifest, "");
+  add_statistics(world(), manifest, "train", "");
   const Field& found = *manifest.find("train")->find("features");
   EXPECT_NEAR(found.mean, imported.mean, 1e-12 * imported.mean);
   EXPECT_NEAR(found.deviation, imported.deviation, 1e-12 * imported.deviation);

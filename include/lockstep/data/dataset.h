@@ -69,6 +69,7 @@ Manifest read_manifest(comm::Communicator& communicator, const std::filesystem::
 // A foreign file has no statistics: reads the field's train split (or the only split) once on rank
 // 0 and gives them to this field in all splits, on all ranks. Does nothing if they are there.
 // Collective.
-void add_statistics(comm::Communicator& communicator, Manifest& manifest, const std::string& field);
+void add_statistics(comm::Communicator& communicator, Manifest& manifest, const std::string& split,
+                    const std::string& field);
 
 }  // namespace lockstep::data

@@ -32,7 +32,7 @@ struct Progress {
 struct CheckpointText {
   std::string resolved_run;  // TOML
   std::string environment;   // JSON: build, CPU, ISA, library versions
-  std::string description;   // JSON: model layers and shapes, for messages
+  std::string description;   // JSON: the statistics and classes of the training data
 };
 
 struct State {
