@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test; ends with ctest's summary. Tests with the label
-# `long` run whole only when LOCKSTEP_LONG=1; otherwise their seeded sample runs as a test of its own.
+# `long` run only when LOCKSTEP_LONG=1; a seeded sample of each always runs, as a test of its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ./scripts/setup.sh

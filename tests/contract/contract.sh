@@ -55,11 +55,39 @@ case $case in
   mlp-8) table 8 "${mlp[@]}" ;;
   mlp-12) table 12 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   cnn-8) table 8 "${cnn[@]}" --set optimizer.clip=0.5 ;;
-  cnn-12) table 12 "${cnn[@]}" --set train.accumulate=2 ;;
-  optimizers)
-    for kind in sgd adam lamb; do
-      set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0
-      same "$(digest 1 "$@")" "$(digest 3 "$@")" "$kind on 3 ranks"
+  cnn-12) table 12 "${cnn[@]}" --set train.accumulate=2 --set optimizer.clip=0.5 ;;
+  sliced)
+    # Wide enough that convolutions and norms take turns slice by slice through the cache.
+    set -- "${cnn[@]}" --set train.batch=256 --set train.lanes=4 --set train.steps=6
+    reference=$(digest 1 "$@")
+    same "$reference" "$(digest 3 "$@")" "3 ranks"
+    same "$reference" "$(digest 2 "$@" --set run.threads=2)" "2 ranks, 2 threads" ;;
+  random)
+    # Ways of running drawn by seed: SEED (default 1) and ROUNDS (default 3; the long form runs 60).
+    # (A subshell would draw from a seed of its own, so pick assigns.)
+    RANDOM=${SEED:-1}
+    pick() { local -n to=$1; shift; local options=("$@"); to=${options[$((RANDOM % $#))]}; }
+    for ((round = 0; round < ${ROUNDS:-3}; ++round)); do
+      pick lanes 2 3 5 6 8 12 16
+      pick ranks 2 3 4 5 6 7 8
+      [ "$ranks" -le "$lanes" ] || ranks=$lanes
+      pick accumulate 1 1 2 3
+      pick microbatch 2 3 7
+      pick file "${mlp[0]}" "${cnn[0]}"
+      pick kind adamw sgd lamb
+      pick clip 0 0.3
+      pick window 0 11 64
+      pick threads 1 2 3
+      pick bucket 4096 65536 4194304
+      nodes=
+      for ((r = 0; r < ranks; ++r)); do pick node 0 1 2; nodes+=${nodes:+,}$node; done
+      pick nodes "" "$nodes"
+      set -- "$file" --set "data.path=$data" --set train.steps=9 --set "train.lanes=$lanes" --set "train.accumulate=$accumulate" \
+        --set "train.batch=$((lanes * accumulate * microbatch))" --set "optimizer.kind=$kind" --set "optimizer.clip=$clip" \
+        --set "data.window=$window"
+      same "$(digest 1 "$@")" \
+        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket")" \
+        "round $round: $(basename "$file"), $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
     done ;;
   resume)
     dir=$work/resume
@@ -95,8 +123,8 @@ case $case in
     differs "$reference" "$(digest 1 "${mlp[@]}" --set train.seed=2)" "another seed"
     differs "$reference" "$(digest 1 "${mlp[@]}" --set train.lanes=4)" "another number of lanes"
     differs "$reference" "$(digest 1 "${mlp[@]}" --set optimizer.lr=0.0010001)" "another learning rate" ;;
-  one_bit)
-    dir=$work/one_bit
+  verify)
+    dir=$work/verify
     rm -rf "$dir"
     digest 1 "${mlp[@]}" --set "checkpoint.dir=$dir/a" --set train.steps=5 > /dev/null
     digest 2 "${mlp[@]}" --set "checkpoint.dir=$dir/b" --set train.steps=5 > /dev/null
