@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "lockstep/core/error.h"
@@ -80,10 +81,18 @@ Offer create(std::int64_t total) {
     offer.code = ENOSPC;
     return offer;
   }
-  fmt::format_to_n(offer.name.data(), offer.name.size() - 1, "/lockstep.{}.{}", ::getpid(),
+  // Containers may share /dev/shm and count their processes alike: the time tells them apart, and a
+  // name that is there already is another's and left alone.
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  fmt::format_to_n(offer.name.data(), offer.name.size() - 1, "/lockstep.{}.{}.{}", ::getpid(), now,
                    count++);
   const File file(::shm_open(offer.name.data(), O_RDWR | O_CREAT | O_EXCL, 0600));
-  if (file.fd() < 0 || ::ftruncate(file.fd(), total) != 0) offer.code = errno;
+  if (file.fd() < 0) {
+    offer.code = errno;
+    offer.name[0] = '\0';
+  } else if (::ftruncate(file.fd(), total) != 0) {
+    offer.code = errno;
+  }
   return offer;
 }
 

@@ -63,7 +63,7 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
 
 ExitCode Trainer::train() {
   const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
-  if (!mixed.empty()) log::warn("{}", mixed);
+  if (!mixed.empty()) log::warn("the run is outside of the contract on bits: {}", mixed);
   session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
   if (!saves() && (request_.resume || request_.overwrite))
     throw UserError("--{} needs a folder: set checkpoint.dir in the run file",

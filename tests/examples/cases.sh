@@ -145,5 +145,15 @@ case_evaluation() {
   run 2 eval "$folder/run" --set run.threads=3
   succeeds
   [ "$(cat "$out")" = "$reference" ] || fail "other figures on 3 threads; expected: $reference"
+  # The same images in a file of another hand, without a training split or statistics: the model knows
+  # what it was trained on.
+  /usr/bin/python3 -c "import h5py, sys; a, b = h5py.File(sys.argv[1]), h5py.File(sys.argv[2], 'w'); a.copy('test', b)" \
+    "$images" "$folder/foreign.h5"
+  run 2 eval "$folder/run" --data "$folder/foreign.h5"
+  succeeds
+  [ "$(cat "$out")" = "$reference" ] || fail "other figures on another file; expected: $reference"
+  run 0 eval "$folder/run" --split nowhere
+  [ "$status" = 2 ] && grep -q "no samples in a split 'nowhere'" "$err" || fail "a missing split: $(cat "$err")"
+  run 0 eval "$folder/run"
   /usr/bin/python3 "$here/evaluate.py" "$folder/run" "$images" "$(figure accuracy)" "$(figure loss)"
 }

@@ -25,6 +25,8 @@ case_run_file() {
   says 2 "$folder" 'directory'
 }
 case_overrides() {
+  train 2 checkpoint.dir= --resume
+  says 2 '--resume needs a folder' 'checkpoint\.dir'
   train 2 train.batsh=3
   says 2 'train\.batsh' 'batch'
   train 2 train.batch=47
