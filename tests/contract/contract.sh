@@ -89,6 +89,11 @@ case $case in
         "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket")" \
         "round $round: $(basename "$file"), $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
     done ;;
+  optimizers)
+    for kind in sgd adam lamb; do
+      set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0
+      same "$(digest 1 "$@")" "$(digest 3 "$@")" "$kind on 3 ranks"
+    done ;;
   resume)
     dir=$work/resume
     rm -rf "$dir"
