@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whole training steps against PyTorch, one core, fp32: forward, backward, AdamW.
 
-    benchmarks/compare_pytorch.py [build/bench_step] [--rounds 15]
+    benchmarks/compare_pytorch.py [build/benchmarks/bench_step] [--rounds 15]
 
 Both programs are alternated in one run; medians of the rounds. PyTorch runs with one thread and with its
 BLAS as it comes (OPENBLAS_* unset), lanes = 1. Needs a python3 with torch.

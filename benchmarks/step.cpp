@@ -7,8 +7,10 @@
 // step. Under mpirun every rank computes its lanes; rank 0 reads and answers.
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
@@ -43,6 +45,9 @@ class Bench {
             cpu_device().allocate(program_.table().flat_elements() * sizeof(float), "parameters")),
         optimizer_(program_.table(), options_, cpu_device()),
         strategy_(communicator, program_, flat_.as<float>(), optimizer_, options_, {lanes}) {
+    values_ = program_.options().microbatch * program_.options().sample.elements();
+    for (std::int64_t i = 0; i < lanes * values_; ++i)
+      batch_.push_back(static_cast<float>(i * 37 % 101) * 0.02f - 1);
     program_.table().initialise(1, flat_.as<float>());
     program_.bind(flat_.as<float>());
     program_.pack();
@@ -61,10 +66,8 @@ class Bench {
     const comm::LaneRange lanes = strategy_.lanes(0);
     const std::int64_t microbatch = program_.options().microbatch;
     for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) {
-      // A cheap fill that differs from sample to sample; PyTorch's side copies its batch likewise.
-      const std::int64_t values = microbatch * program_.options().sample.elements();
-      for (std::int64_t i = 0; i < values; ++i)
-        program_.input(0)[i] = static_cast<float>((i * 37 + step_) % 101) * 0.02f - 1;
+      // The arena may reuse the input's place, so it is copied in for each microbatch.
+      std::memcpy(program_.input(0), batch_.data() + lane * values_, values_ * sizeof(float));
       for (std::int64_t i = 0; i < microbatch; ++i)
         program_.labels(0)[i] = static_cast<std::int32_t>((i + lane) % 10);
       parallel::StepRecord record;
@@ -83,6 +86,8 @@ class Bench {
   optim::Optimizer optimizer_;
   parallel::Replicated strategy_;
   std::int64_t step_ = 0;
+  std::int64_t values_ = 0;   // of one microbatch
+  std::vector<float> batch_;  // all lanes' samples
 };
 
 int run(int argc, char** argv) {
