@@ -35,7 +35,6 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_)
   owner_program = make_program(all_canonical, layout.lanes);
   for (int l = 0; l < topology.local_ranks(); ++l) windows.push_back(window_of(l));
 
-  outbox_elements = several_nodes() ? outbox_of(topology.local()) : 0;
   for (int node = 0; node < topology.nodes(); ++node) {
     if (node == topology.node()) continue;
     for (int b = 0; b < buckets(); ++b) {

@@ -55,7 +55,6 @@ struct FoldPlan {
   std::vector<WindowLayout> windows;  // by local rank
   TileProgram local_program;          // all stores' remaining nodes -> the node's canonical nodes
   TileProgram owner_program;          // all nodes' canonical nodes -> the sum
-  std::int64_t outbox_elements = 0;   // of this rank
   std::int64_t inbox_elements = 0;
   std::size_t tile_bytes = 0, scratch_bytes = 0, record_bytes = 0;  // private
   std::size_t private_bytes() const;

@@ -84,19 +84,10 @@ void MpiCommunicator::find_topology(const CommOptions& options) {
 }
 
 double MpiCommunicator::wait(const Awaited& awaited, const std::function<bool()>& ready) {
-  if (ready()) return 0;
-  const double start = seconds_now();
-  double waited = 0;
-  do {
-    if (waited < kSpinSeconds) {
-      spin_once();
-    } else {
-      sched_yield();
-    }
-    if (watchdog_) watchdog_->waiting(awaited, waited);
-    waited = seconds_now() - start;
-  } while (!ready());
-  return waited;
+  return spin_until([&] { return ready(); },
+                    [&](double waited) {
+                      if (watchdog_) watchdog_->waiting(awaited, waited);
+                    });
 }
 
 void MpiCommunicator::complete(MPI_Request request, const char* what) {

@@ -24,10 +24,10 @@ inline void spin_once() {
 #endif
 }
 
-// For threads other than the communicator's: no MPI, no watchdog (stream 0 waits for the same).
-// Returns the seconds waited.
-template <class Ready>
-double spin_until(Ready ready) {
+// The one wait: spins briefly, then yields, until ready(). still_waiting(seconds) is called in
+// every round. Returns the seconds waited.
+template <class Ready, class StillWaiting>
+double spin_until(Ready ready, StillWaiting still_waiting) {
   if (ready()) return 0;
   const double start = seconds_now();
   double waited = 0;
@@ -37,9 +37,16 @@ double spin_until(Ready ready) {
     } else {
       sched_yield();
     }
+    still_waiting(waited);
     waited = seconds_now() - start;
   } while (!ready());
   return waited;
+}
+
+// For threads other than the communicator's: no MPI, no watchdog (stream 0 waits for the same).
+template <class Ready>
+double spin_until(Ready ready) {
+  return spin_until(ready, [](double) {});
 }
 
 // What both communicators offer to the fold.

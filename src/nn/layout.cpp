@@ -76,7 +76,6 @@ class LayoutBuilder {
         lifetimes_[slot[first]].end = std::max(last_use[first], last_use[spec.output]);
       } else {
         slot[spec.output] = new_slot(bytes_of(spec.output), forward(i).end, last_use[spec.output]);
-        layout_.activation_bytes += bytes_of(spec.output);
       }
       layout_.ops[i].output = slot[spec.output];
     }
@@ -112,7 +111,6 @@ class LayoutBuilder {
             write = slot[v] = slots.d_output;
           } else {
             write = slot[v] = new_slot(bytes_of(v), written, end);
-            layout_.gradient_bytes += bytes_of(v);
           }
         }
         slots.d_inputs.push_back(write);
@@ -127,7 +125,6 @@ class LayoutBuilder {
     const int end = spec.needs_backward ? backward(i).end : forward(i).end;
     if (ops_[i]->saved_bytes() > 0) {
       layout_.ops[i].saved = new_slot(ops_[i]->saved_bytes(), begin, end);
-      layout_.saved_bytes += ops_[i]->saved_bytes();
     }
     for (const int s : spec.statistics) {
       const auto bytes = static_cast<std::size_t>(lowered_.table[s].elements) * sizeof(float);

@@ -31,8 +31,6 @@ struct Layout {
   // By slot: the buffer lives in one sweep and holds one slice at a time.
   std::vector<bool> one_slice;
   Placement workspace;  // of the ops, each from its first call of a direction to the last
-  // Peak sums by purpose, for the ledger: what would be needed without sharing.
-  std::size_t activation_bytes = 0, gradient_bytes = 0, saved_bytes = 0;
 };
 
 Layout make_layout(const Graph& graph, const Lowered& lowered,

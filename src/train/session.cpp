@@ -18,7 +18,7 @@ data::Manifest read_data(comm::Communicator& communicator, const Run& run, const
   return manifest;
 }
 
-// The loader comes first in what a too large batch would break.
+// A batch that is larger than the split is refused in the words of the run file.
 std::unique_ptr<data::Loader> open_loader(comm::Communicator& communicator, const Run& run,
                                           const Model& model) {
   check_batch(run, model.manifest);
