@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::array<std::string_view, 8> kActivationNames = {
     "none", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"};
+constexpr std::array<std::string_view, 2> kPrecisionNames = {"fp32", "bf16"};
 
 void check_window(std::string_view what, const Shape& input,
                   const std::vector<std::int64_t>& kernel, const std::vector<std::int64_t>& stride,
@@ -64,6 +65,17 @@ Activation activation_from(std::string_view name) {
 
 std::string_view name_of(Activation activation) {
   return kActivationNames[static_cast<std::size_t>(activation)];
+}
+
+Precision precision_from(std::string_view name) {
+  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i) {
+    if (kPrecisionNames[i] == name) return static_cast<Precision>(i);
+  }
+  throw UserError("'{}' is not a precision; use fp32 or bf16", name);
+}
+
+std::string_view name_of(Precision precision) {
+  return kPrecisionNames[static_cast<std::size_t>(precision)];
 }
 
 Shape output_shape(const Convolution& c) {

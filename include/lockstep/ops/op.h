@@ -21,8 +21,15 @@ namespace lockstep::ops {
 
 enum class Mode : std::uint8_t { kTrain, kEvaluate };
 
+// The arithmetic of matrix products and convolutions. kBf16: factors rounded to bf16 (nearest,
+// even), products summed in fp32. Everything else, and all memory between ops, is fp32.
+enum class Precision : std::uint8_t { kFp32, kBf16 };
+Precision precision_from(std::string_view name);  // "fp32", "bf16"; throws UserError
+std::string_view name_of(Precision precision);
+
 // Everything that an op may touch while it runs. All pointers are on the op's device. Gradients of
-// inputs and parameters are written, not added to. d_inputs[i] is null where nobody needs it.
+// inputs and parameters are written, not added to (but see accumulate). d_inputs[i] is null where
+// nobody needs it. Token numbers are int32 in the place of an input's floats.
 struct Args {
   const float* const* inputs = nullptr;  // activations, in the order of the description
   float* output = nullptr;
@@ -37,6 +44,10 @@ struct Args {
   const void* packed = nullptr;              // what pack() wrote
   RandomKey random;                          // op field already set
   Mode mode = Mode::kTrain;
+  bool accumulate = false;         // backward adds to d_inputs[0]; only where accumulates()
+  const float* carried = nullptr;  // embedding: gradient of parameters[0] from those it is tied to
+  std::int64_t position = 0;       // inference: place of the first token in its sequence
+  void* state = nullptr;           // inference: kept from call to call, state_bytes()
   Stream* stream = nullptr;
 };
 
@@ -70,6 +81,11 @@ class Op {
   virtual bool in_place() const { return false; }
   // The input whose gradient may lie in the place of d_output; -1: none.
   virtual int in_place_gradient() const { return in_place() ? 0 : -1; }
+  // Whether backward can add to d_inputs[0] instead of writing it (a residual stream's other
+  // branch came first).
+  virtual bool accumulates() const { return false; }
+  // Memory of one stream that an op for inference keeps from call to call: keys and values.
+  virtual std::size_t state_bytes() const { return 0; }
   virtual Cost cost() const { return {}; }
   // Work in slices of the samples. A program runs ops that follow one another slice by slice, so
   // that what one wrote is still in cache when the next reads it; forward() and backward() are the
@@ -109,13 +125,18 @@ enum class Activation : std::uint8_t {
 Activation activation_from(std::string_view name);  // "relu", ...; throws UserError
 std::string_view name_of(Activation activation);
 
-// y = act(x W^T + b). inputs {x [rows, in]}; parameters {W [out, in], b [out] if bias}.
-// Only kNone and kRelu may be fused here.
+// y = dropout(act(x W^T + b)) [+ residual]. inputs {x [rows, in], residual [rows, out] if residual};
+// parameters {W [out, in], b [out] if bias}. Activations fused: none, relu, gelu, gelu_tanh, silu.
+// The gradient of the residual is d_output itself and may lie in its place.
 struct Linear {
   std::int64_t rows, in, out;
   bool bias = true;
   Activation activation = Activation::kNone;
   bool need_d_input = true;  // false for the first layer
+  bool residual = false;
+  float dropout = 0;         // as Dropout, before the residual is added
+  std::int64_t samples = 1;  // rows = samples * rows of a sample: what slices() cuts
+  Precision precision = Precision::kFp32;
 };
 
 // 1 to 3 spatial dimensions, D = spatial rank. x [N, spatial..., C_in], y [N, out spatial...,
@@ -130,6 +151,7 @@ struct Convolution {
   bool bias = true;
   Activation activation = Activation::kNone;  // kNone or kRelu
   bool need_d_input = true;
+  Precision precision = Precision::kFp32;
 };
 Shape output_shape(const Convolution& c);  // throws UserError if the kernel does not fit
 
@@ -157,10 +179,12 @@ struct BatchNorm {
 struct LayerNorm {
   std::int64_t rows, channels;
   float epsilon = 1e-5f;
+  std::int64_t samples = 1;  // rows = samples * rows of a sample: what slices() cuts
 };  // Ba et al. 2016
 struct RmsNorm {
   std::int64_t rows, channels;
   float epsilon = 1e-6f;
+  std::int64_t samples = 1;
 };  // Zhang & Sennrich 2019
 
 // Elementwise.
@@ -180,6 +204,42 @@ struct Dropout {
   float rate;
 };
 
+// y = W[id]. inputs {ids int32 [rows], in [0, vocabulary)}; parameters {W [vocabulary, width]}.
+// backward adds the rows of d_output in order to `carried`, or to +0 where there is none.
+struct Embedding {
+  std::int64_t rows, vocabulary, width;
+  std::int64_t samples = 1;
+};
+
+// Learned positions: y[n, t] = x[n, t] + P[position + t]. inputs {x [samples, tokens, width]};
+// parameters {P [context, width]}, context >= tokens. In place, forward and backward.
+struct Positions {
+  std::int64_t samples, tokens, width, context;
+};
+
+// Multi-head attention (Vaswani et al. 2017, section 3.2) by blocks with an online softmax (Dao et
+// al. 2022): no T x T matrix is stored, forward or backward. inputs {qkv [samples, tokens, (heads +
+// 2 kv_heads) * width]}: for each token all queries, then all keys, then all values, by head; output
+// [samples, tokens, heads * width]. Scores are scaled by 1 / sqrt(width). Query head h reads key
+// head h / (heads / kv_heads) (Ainslie et al. 2023).
+struct Attention {
+  std::int64_t samples, tokens, heads, kv_heads, width;
+  bool causal = true;
+  double rotary = 0;  // base; > 0: queries and keys are rotated (Su et al. 2021), pairs (i, i +
+                      // width / 2), angle (position + t) * base^(-2i / width)
+  float dropout = 0;  // of the probabilities; element ((n * heads + h) * tokens + t) * tokens + key
+  // > 0: inference of tokens [position, position + tokens) after those of earlier calls, whose keys
+  // and values for up to `cache` tokens are kept in Args::state.
+  std::int64_t cache = 0;
+  Precision precision = Precision::kFp32;
+};
+
+// y = silu(gate) * up (Shazeer 2020). inputs {x [rows, 2 width]}: gate, then up; output [rows, width].
+struct SwiGlu {
+  std::int64_t rows, width;
+  std::int64_t samples = 1;
+};
+
 std::unique_ptr<Op> make(Device& device, const Linear& d);
 std::unique_ptr<Op> make(Device& device, const Convolution& d);
 std::unique_ptr<Op> make(Device& device, const Pool& d);
@@ -189,5 +249,9 @@ std::unique_ptr<Op> make(Device& device, const RmsNorm& d);
 std::unique_ptr<Op> make(Device& device, const Activate& d);
 std::unique_ptr<Op> make(Device& device, const Add& d);
 std::unique_ptr<Op> make(Device& device, const Dropout& d);
+std::unique_ptr<Op> make(Device& device, const Embedding& d);
+std::unique_ptr<Op> make(Device& device, const Positions& d);
+std::unique_ptr<Op> make(Device& device, const Attention& d);
+std::unique_ptr<Op> make(Device& device, const SwiGlu& d);
 
 }  // namespace lockstep::ops
