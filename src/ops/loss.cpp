@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "lockstep/core/error.h"
+#include "ops/cpu/kernels.h"
+#include "ops/cross_entropy.h"
 
 namespace lockstep::ops {
 namespace {
@@ -15,22 +17,15 @@ constexpr std::array<std::string_view, 4> kLossNames = {"softmax_cross_entropy",
                                                         "binary_cross_entropy"};
 
 // -log softmax(z)[label] = log(sum exp(z - max)) - (z[label] - max); gradient softmax(z) - one hot.
-// Terms are float, their sum is double: classes may be many.
 double cross_entropy(const float* z, std::int64_t width, std::int64_t label, float* d) {
-  float largest = z[0];
-  for (std::int64_t i = 1; i < width; ++i) largest = std::max(largest, z[i]);
-  double total = 0;
-  for (std::int64_t i = 0; i < width; ++i) {
-    const float term = std::exp(z[i] - largest);
-    total += term;
-    if (d != nullptr) d[i] = term;
-  }
+  const float own = z[label];  // d may be z
+  float largest;
+  const double total = kernels().softmax_terms(d, z, width, &largest);
   if (d != nullptr) {
-    const auto inverse = static_cast<float>(1 / total);
-    for (std::int64_t i = 0; i < width; ++i) d[i] *= inverse;
+    kernels().scale(d, static_cast<float>(1 / total), width);
     d[label] -= 1.0f;
   }
-  return std::log(total) - (static_cast<double>(z[label]) - largest);
+  return std::log(total) - (static_cast<double>(own) - largest);
 }
 
 // Of one value against its target: the loss, and its derivative in d.
@@ -67,25 +62,6 @@ void over_values(const LossArgs& args, LaneRecord& record, F loss) {
   record.counts[0] = values;
 }
 
-void over_classes(const LossArgs& args, LaneRecord& record) {
-  double total = 0;
-  std::int64_t counted = 0;
-  for (std::int64_t n = 0; n < args.valid; ++n) {
-    float* d = args.d_outputs == nullptr ? nullptr : args.d_outputs + n * args.width;
-    const std::int32_t label = args.labels[n];
-    if (label == -1) {
-      if (d != nullptr) std::fill(d, d + args.width, 0.0f);
-      continue;
-    }
-    LOCKSTEP_CHECK(label >= 0 && label < args.width, "label {} of sample {} is outside [0, {})",
-                   label, n, args.width);
-    total += cross_entropy(args.outputs + n * args.width, args.width, label, d);
-    ++counted;
-  }
-  record.sums[0] = total;
-  record.counts[0] = counted;
-}
-
 }  // namespace
 
 LaneRecord add(const LaneRecord& a, const LaneRecord& b) {
@@ -105,11 +81,28 @@ LossKind loss_from(std::string_view name) {
 
 std::string_view name_of(LossKind kind) { return kLossNames[static_cast<std::size_t>(kind)]; }
 
+void add_cross_entropy(const LossArgs& args, double& total, std::int64_t& counted) {
+  for (std::int64_t n = 0; n < args.valid; ++n) {
+    float* d = args.d_outputs == nullptr ? nullptr : args.d_outputs + n * args.width;
+    const std::int32_t label = args.labels[n];
+    if (label == -1) {
+      if (d != nullptr) std::fill(d, d + args.width, 0.0f);
+      continue;
+    }
+    LOCKSTEP_CHECK(label >= 0 && label < args.width, "label {} of sample {} is outside [0, {})",
+                   label, n, args.width);
+    total += cross_entropy(args.outputs + n * args.width, args.width, label, d);
+    ++counted;
+  }
+}
+
 void compute_loss(LossKind kind, const LossArgs& args, LaneRecord& record) {
   LOCKSTEP_CHECK(args.valid >= 0 && args.valid <= args.samples && args.width > 0);
   switch (kind) {
     case LossKind::kSoftmaxCrossEntropy:
-      over_classes(args, record);
+      record.sums[0] = 0;
+      record.counts[0] = 0;
+      add_cross_entropy(args, record.sums[0], record.counts[0]);
       break;
     case LossKind::kMse:
       over_values(args, record, squared_error);

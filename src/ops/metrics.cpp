@@ -4,6 +4,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/loss.h"
+#include "ops/cpu/kernels.h"
 
 namespace lockstep::ops {
 namespace {
@@ -30,6 +31,8 @@ Slots slots_of(MetricKind kind) {
       return {1, 1};
     case MetricKind::kR2:
       return {3, 1};
+    case MetricKind::kPerplexity:
+      return {0, 0};
     case MetricKind::kAccuracy:
     case MetricKind::kTopK:
       break;
@@ -41,22 +44,19 @@ Metric metric_from(const std::string& name) {
   if (name == "accuracy") return {MetricKind::kAccuracy};
   if (name == "mae") return {MetricKind::kMae};
   if (name == "r2") return {MetricKind::kR2};
+  if (name == "perplexity") return {MetricKind::kPerplexity};
   for (int k = 1; k <= kMaxTop; ++k) {
     if (name == top_name(k)) return {MetricKind::kTopK, k};
   }
-  throw UserError("'{}' is not a metric; use accuracy, top5 (any number up to {}), mae or r2", name,
-                  kMaxTop);
+  throw UserError(
+      "'{}' is not a metric; use accuracy, top5 (any number up to {}), perplexity, mae or r2", name,
+      kMaxTop);
 }
 
 // Whether fewer than k classes come before the label: larger outputs, and equal ones of a lower
 // index. A NaN comes before nothing, and as the label's own output it never wins.
 bool among_top(const float* z, std::int64_t width, std::int64_t label, int k) {
-  if (std::isnan(z[label])) return false;
-  int before = 0;
-  for (std::int64_t i = 0; i < width; ++i) {
-    before += z[i] > z[label] || (z[i] == z[label] && i < label);
-  }
-  return before < k;
+  return !std::isnan(z[label]) && kernels().rank_of(z, width, label) < k;
 }
 
 void count_hits(const Metric& metric, const LossArgs& args, LaneRecord& record) {
@@ -109,6 +109,8 @@ std::string_view Metric::name() const {
       return "mae";
     case MetricKind::kR2:
       return "r2";
+    case MetricKind::kPerplexity:
+      return "perplexity";
     case MetricKind::kTopK:
       break;
   }
@@ -125,8 +127,8 @@ std::vector<Metric> make_metrics(const std::vector<std::string>& names) {
         throw UserError("the metric '{}' is asked for twice", name);
     }
     const Slots slots = slots_of(metric.kind);
-    metric.sum_slot = sum;
-    metric.count_slot = count;
+    metric.sum_slot = metric.kind == MetricKind::kPerplexity ? 0 : sum;  // the loss's own
+    metric.count_slot = metric.kind == MetricKind::kPerplexity ? 0 : count;
     sum += slots.sums;
     count += slots.counts;
     if (sum > LaneRecord::kSums || count > LaneRecord::kCounts) {
@@ -144,11 +146,11 @@ void check_metrics(LossKind loss, const std::vector<Metric>& metrics) {
     const bool on_values = metric.kind == MetricKind::kMae || metric.kind == MetricKind::kR2;
     const bool fits = metric.kind == MetricKind::kAccuracy
                           ? classes || loss == LossKind::kBinaryCrossEntropy
-                          : on_values != classes;
+                          : on_values != classes;  // perplexity: classes
     if (!fits) {
       throw UserError("the metric '{}' has no meaning with the loss '{}'; use {}", metric.name(),
                       name_of(loss),
-                      classes                                 ? "accuracy or top5"
+                      classes                                 ? "accuracy, top5 or perplexity"
                       : loss == LossKind::kBinaryCrossEntropy ? "accuracy, mae or r2"
                                                               : "mae or r2");
     }
@@ -156,6 +158,7 @@ void check_metrics(LossKind loss, const std::vector<Metric>& metrics) {
 }
 
 void measure(const Metric& metric, const LossArgs& args, LaneRecord& record) {
+  if (metric.kind == MetricKind::kPerplexity) return;  // the loss is there
   if (metric.kind == MetricKind::kAccuracy || metric.kind == MetricKind::kTopK) {
     count_hits(metric, args, record);
   } else {
@@ -175,6 +178,7 @@ double value(const Metric& metric, const LaneRecord& folded) {
   }
   if (counts[0] == 0) return 0;
   const auto n = static_cast<double>(counts[0]);
+  if (metric.kind == MetricKind::kPerplexity) return std::exp(sums[0] / n);
   if (metric.kind == MetricKind::kMae) return sums[0] / n;
   const double spread = sums[1] - sums[0] * sums[0] / n;
   if (spread <= 0) return sums[2] == 0 ? 1 : 0;

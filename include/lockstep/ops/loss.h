@@ -39,7 +39,7 @@ struct LossArgs {
 void compute_loss(LossKind kind, const LossArgs& args, LaneRecord& record);
 
 // Metrics write the slots that they were given when they were chosen.
-enum class MetricKind : std::uint8_t { kAccuracy, kTopK, kMae, kR2 };
+enum class MetricKind : std::uint8_t { kAccuracy, kTopK, kMae, kR2, kPerplexity };
 struct Metric {
   MetricKind kind;
   int k = 1;           // top-k
@@ -47,10 +47,11 @@ struct Metric {
   int count_slot = 0;  // first of the counts it owns
   std::string_view name() const;
 };
-// Chooses slots. names: "accuracy", "top5" (topK), "mae", "r2". Throws UserError on others.
+// Chooses slots. names: "accuracy", "top5" (topK), "mae", "r2", "perplexity" (exp of the mean loss,
+// from the loss's own slots). Throws UserError on others.
 std::vector<Metric> make_metrics(const std::vector<std::string>& names);
-// Throws UserError if a metric has no meaning with the loss: mae and r2 need values, topK classes,
-// accuracy classes or binary cross-entropy.
+// Throws UserError if a metric has no meaning with the loss: mae and r2 need values, topK and
+// perplexity classes, accuracy classes or binary cross-entropy.
 void check_metrics(LossKind loss, const std::vector<Metric>& metrics);
 // accuracy: argmax, lowest index wins a tie (NaN never wins). With float targets each
 // value is a yes or a no: output > 0 against target > 0.5.

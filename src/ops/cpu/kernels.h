@@ -89,6 +89,20 @@ struct Kernels {
   ActivationLoops activation[8];
   void (*add_relu)(float* dst, const float* a, const float* b, std::int64_t n);
   void (*dropout)(float* y, const float* x, std::int64_t n, const DropoutStream& stream);
+
+  // x, dx [rows, 2 width]: gate, then up; y, dy [rows, width].
+  void (*swiglu_forward)(float* y, const float* x, std::int64_t rows, std::int64_t width);
+  void (*swiglu_backward)(float* dx, const float* dy, const float* x, std::int64_t rows,
+                          std::int64_t width);
+
+  // terms[i] = exp(z[i] - largest), and their sum. terms may be z, or null: not wanted. largest
+  // leaves NaN out, the sum does not.
+  double (*softmax_terms)(float* terms, const float* z, std::int64_t n, float* largest);
+  // How many of n come before z[i]: greater ones, and equal ones of a lower index. z[i] is no NaN.
+  std::int64_t (*rank_of)(const float* z, std::int64_t n, std::int64_t i);
+  // sums[c] += sum over rows of x [rows, columns], in bands of 32 rows in fp32 from the first one.
+  // sums: columns rounded up to 16.
+  void (*add_columns)(double* sums, const float* x, std::int64_t rows, std::int64_t columns);
 };
 
 const Kernels& kernels();         // of the ISA in force, or of the UseIsa that lives

@@ -6,6 +6,8 @@
 #include "ops/cpu/math_loops.inl"
 #include "ops/cpu/row_norm_loops.inl"
 #include "ops/cpu/simd.h"
+#include "ops/cpu/softmax_loops.inl"
+#include "ops/cpu/swiglu_loops.inl"
 #include "ops/cpu/vector_loops.inl"
 
 namespace lockstep::ops {
@@ -42,6 +44,11 @@ const Kernels LOCKSTEP_KERNELS = {
                    kActivationLoops<Sigmoid>},
     .add_relu = add_relu_loop,
     .dropout = dropout_loop,
+    .swiglu_forward = swiglu_forward,
+    .swiglu_backward = swiglu_backward,
+    .softmax_terms = softmax_terms_loop,
+    .rank_of = rank_of_loop,
+    .add_columns = add_columns_loop,
 };
 
 }  // namespace lockstep::ops
