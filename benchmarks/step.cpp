@@ -72,8 +72,7 @@ class Bench {
         program_.labels(0)[i] = static_cast<std::int32_t>((i + lane) % 10);
       parallel::StepRecord record;
       const RandomKey key{1, static_cast<std::uint64_t>(step_), static_cast<std::uint32_t>(lane)};
-      program_.forward(0, ops::Mode::kTrain, key, microbatch, record.lane);
-      program_.backward(0, key, strategy_.begin(0, lane, 0));
+      program_.train(0, key, strategy_.begin(0, lane, 0), record.lane);
       strategy_.set_record(lane, record);
     }
     strategy_.finish(step_++);

@@ -128,20 +128,22 @@ struct Program::Impl {
     for (std::size_t k = 0; k < b.d_inputs.size(); ++k) b.d_inputs_now[k] = b.d_inputs[k].at(slice);
     RandomKey random = pass.random;
     random.op = lowered.ops[i].random;
-    return {b.inputs_now.data(),
-            b.output.at(slice),
-            b.d_output.at(slice),
-            b.d_inputs_now.data(),
-            b.parameters.data(),
-            b.d_parameters.data(),
-            b.statistics.data(),
-            b.lane_statistics.data(),
-            b.saved,
-            pass.backward ? b.backward_workspace : b.forward_workspace,
-            packed.as<std::byte>() + packed_offsets[i],
-            random,
-            pass.mode,
-            s.stream.get()};
+    ops::Args a;
+    a.inputs = b.inputs_now.data();
+    a.output = b.output.at(slice);
+    a.d_output = b.d_output.at(slice);
+    a.d_inputs = b.d_inputs_now.data();
+    a.parameters = b.parameters.data();
+    a.d_parameters = b.d_parameters.data();
+    a.statistics = b.statistics.data();
+    a.lane_statistics = b.lane_statistics.data();
+    a.saved = b.saved;
+    a.workspace = pass.backward ? b.backward_workspace : b.forward_workspace;
+    a.packed = packed.as<std::byte>() + packed_offsets[i];
+    a.random = random;
+    a.mode = pass.mode;
+    a.stream = s.stream.get();
+    return a;
   }
 
   ops::LossArgs loss_args(int stream, std::int64_t valid, ops::Mode mode) const {
@@ -156,6 +158,23 @@ struct Program::Impl {
     if (mode == ops::Mode::kTrain)
       a.d_outputs = reinterpret_cast<float*>(s.at(layout.placement.offsets[layout.d_output]));
     return a;
+  }
+
+  void forward(int stream, ops::Mode mode, RandomKey random, std::int64_t valid,
+               ops::LaneRecord& record) {
+    for (const Sweep& sweep : schedule.forward)
+      forward_sweep({stream, false, mode, random}, sweep);
+    const ops::LossArgs loss = loss_args(stream, valid, mode);
+    ops::LaneRecord one;
+    ops::compute_loss(options.loss, loss, one);
+    for (const ops::Metric& metric : options.metrics) ops::measure(metric, loss, one);
+    record = ops::add(record, one);
+  }
+
+  void pack_op(std::size_t i) const {
+    if (ops[i]->packed_bytes() > 0)
+      ops[i]->pack(streams[0].ops[i].parameters.data(),
+                   packed.as<std::byte>() + packed_offsets[i]);
   }
 
   // The op's parameters and statistics are one run of the table.
@@ -245,6 +264,15 @@ struct Program::Impl {
   std::vector<StreamState> streams;
 };
 
+Recompute recompute_from(std::string_view name) {
+  if (name == "none") return Recompute::kNone;
+  if (name == "block") return Recompute::kBlock;
+  throw UserError("'{}' is not a way to recompute activations; use none or block", name);
+}
+std::string_view name_of(Recompute recompute) {
+  return recompute == Recompute::kBlock ? "block" : "none";
+}
+
 Program::Program(Device& device, const std::vector<LayerSpec>& layers,
                  const ProgramOptions& options)
     : impl_(std::make_unique<Impl>(device, layers, options)) {}
@@ -263,11 +291,13 @@ const ProgramOptions& Program::options() const { return impl_->options; }
 void Program::bind(const float* parameters) { impl_->bind(parameters); }
 
 void Program::pack() {
-  const StreamState& s = impl_->streams[0];
+  for (std::size_t i = 0; i < impl_->ops.size(); ++i) impl_->pack_op(i);
+}
+
+void Program::pack(int p) {
   for (std::size_t i = 0; i < impl_->ops.size(); ++i) {
-    if (impl_->ops[i]->packed_bytes() > 0)
-      impl_->ops[i]->pack(s.ops[i].parameters.data(),
-                          impl_->packed.as<std::byte>() + impl_->packed_offsets[i]);
+    const auto& read = impl_->lowered.ops[i].parameters;
+    if (std::find(read.begin(), read.end(), p) != read.end()) impl_->pack_op(i);
   }
 }
 
@@ -283,20 +313,19 @@ const float* Program::output(int stream) const {
   return impl_->loss_args(stream, 0, ops::Mode::kEvaluate).outputs;
 }
 
-void Program::forward(int stream, ops::Mode mode, RandomKey random, std::int64_t valid,
-                      ops::LaneRecord& record) {
-  for (const Sweep& sweep : impl_->schedule.forward)
-    impl_->forward_sweep({stream, false, mode, random}, sweep);
-  const ops::LossArgs loss = impl_->loss_args(stream, valid, mode);
-  ops::LaneRecord one;
-  ops::compute_loss(impl_->options.loss, loss, one);
-  for (const ops::Metric& metric : impl_->options.metrics) ops::measure(metric, loss, one);
-  record = ops::add(record, one);
-}
-
-void Program::backward(int stream, RandomKey random, GradientSink& sink) {
+void Program::train(int stream, RandomKey random, GradientSink& sink, ops::LaneRecord& record) {
+  impl_->forward(stream, ops::Mode::kTrain, random, impl_->options.microbatch, record);
   for (const Sweep& sweep : impl_->schedule.backward)
     impl_->backward_sweep({stream, true, ops::Mode::kTrain, random}, sweep, sink);
+}
+
+void Program::evaluate(int stream, std::int64_t valid, ops::LaneRecord& record) {
+  impl_->forward(stream, ops::Mode::kEvaluate, {}, valid, record);
+}
+
+void Program::infer(int stream, std::int64_t /*position*/) {
+  for (const Sweep& sweep : impl_->schedule.forward)
+    impl_->forward_sweep({stream, false, ops::Mode::kEvaluate, {}}, sweep);
 }
 
 std::int64_t Program::largest_tensor() const {

@@ -61,8 +61,8 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
         std::fill(program.labels(stream) + valid, program.labels(stream) + microbatch, 0);
         std::fill(program.targets(stream) + valid * options.outputs,
                   program.targets(stream) + microbatch * options.outputs, 0.0f);
-        program.forward(stream, ops::Mode::kEvaluate, {}, valid,
-                        records[static_cast<std::size_t>(step * mine.size() + lane - mine.begin)]);
+        program.evaluate(stream, valid,
+                         records[static_cast<std::size_t>(step * mine.size() + lane - mine.begin)]);
       }
     }
   });

@@ -21,8 +21,7 @@ void TrainingStep::run_lane(int stream, std::int64_t lane, const Job& job) {
                            static_cast<std::uint32_t>(lane * accumulate_ + micro)};
     loader_.fill(lane, job.at, micro, program_.input(stream), program_.labels(stream),
                  program_.targets(stream));
-    program_.forward(stream, ops::Mode::kTrain, random, program_.options().microbatch, record.lane);
-    program_.backward(stream, random, strategy_.begin(stream, lane, micro));
+    program_.train(stream, random, strategy_.begin(stream, lane, micro), record.lane);
   }
   record.stop_requests = job.requests.stop ? 1 : 0;
   record.save_requests = job.requests.save ? 1 : 0;

@@ -85,9 +85,8 @@ std::vector<double> train(const nlohmann::json& golden, std::int64_t lanes, std:
         program.labels(0)[i] = static_cast<std::int32_t>(
             splitmix64(500 + step, static_cast<std::uint64_t>(lane * options.microbatch + i)) % 10);
       parallel::StepRecord record;
-      program.forward(0, ops::Mode::kTrain, {1, step, static_cast<std::uint32_t>(lane)},
-                      options.microbatch, record.lane);
-      program.backward(0, {}, strategy.begin(0, lane, 0));
+      program.train(0, {1, step, static_cast<std::uint32_t>(lane)}, strategy.begin(0, lane, 0),
+                    record.lane);
       strategy.set_record(lane, record);
     }
     losses.push_back(strategy.finish(static_cast<std::int64_t>(step)).total.lane.sums[0] /

@@ -115,9 +115,8 @@ Outcome by_program(const Case& c) {
     outcome = {};
     fill(c, program.input(0), program.labels(0));
     ops::LaneRecord record;
-    program.forward(0, ops::Mode::kTrain, {1, 2, 3}, c.microbatch, record);
     MapSink sink(program.table(), outcome);
-    program.backward(0, {1, 2, 3}, sink);
+    program.train(0, {1, 2, 3}, sink, record);
     outcome.loss = record.sums[0];
   }
   return outcome;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,13 +27,27 @@ class GradientSink {
   virtual void complete(int first, int end) = 0;  // parameters [first, end) are written
 };
 
+// Which activations of a block (LayerSpec::block) are kept from forward to backward: all of them,
+// or its input alone (Chen et al. 2016). The bits are the same.
+enum class Recompute : std::uint8_t { kNone, kBlock };
+Recompute recompute_from(std::string_view name);  // "none", "block"; throws UserError
+std::string_view name_of(Recompute recompute);
+
 struct ProgramOptions {
-  Shape sample;  // of the input field
+  Shape sample;  // of the input field; [T] for tokens
   std::int64_t microbatch = 1;
   std::int64_t outputs = 1;  // width of the last layer
   ops::LossKind loss = ops::LossKind::kSoftmaxCrossEntropy;
   std::vector<ops::Metric> metrics;
   int streams = 1;  // microbatches that run at once
+  // Input samples are token numbers: int32 where others have floats.
+  bool tokens = false;
+  std::int64_t labels = 1;  // per sample: 1, or one for each token
+  ops::Precision precision = ops::Precision::kFp32;
+  Recompute recompute = Recompute::kNone;
+  // > 0: for generation. infer() alone may be called; attention keeps keys and values of up to this
+  // many tokens, and output() holds the logits of all tokens of the sample.
+  std::int64_t cache = 0;
 };
 
 // A row of the memory ledger.
@@ -64,21 +79,26 @@ class Program {
   const ProgramOptions& options() const;
   // Where the flat buffer of parameters lies: once, before the first pack().
   void bind(const float* parameters);
-  // Rewrites the ops' packed weights: after every update, before the next forward.
+  // Rewrites the ops' packed weights, before the first forward.
   void pack();
+  // The same for the ops that read parameter p, which an update has just written (still in cache).
+  void pack(int p);
 
   // Inputs of a stream, to be filled before forward(): [microbatch, sample...], and one of labels
-  // [microbatch] and targets [microbatch, outputs].
-  float* input(int stream) const;
+  // [microbatch, labels] and targets [microbatch, outputs].
+  float* input(int stream) const;  // int32 token numbers with options.tokens
   std::int32_t* labels(int stream) const;
   float* targets(int stream) const;
   const float* output(int stream) const;
 
-  // Forward, loss and metrics of one microbatch; adds them to record. random.op is set per op.
-  void forward(int stream, ops::Mode mode, RandomKey random, std::int64_t valid,
-               ops::LaneRecord& record);
-  // Backward of the forward just run on this stream, in training mode.
-  void backward(int stream, RandomKey random, GradientSink& sink);
+  // Forward, loss, metrics and backward of one microbatch of valid samples only. Adds loss and
+  // metrics to record. random.op is set per op.
+  void train(int stream, RandomKey random, GradientSink& sink, ops::LaneRecord& record);
+  // Forward, loss and metrics in evaluation mode; samples from `valid` on are padding.
+  void evaluate(int stream, std::int64_t valid, ops::LaneRecord& record);
+  // With options.cache: forward of tokens [position, position + T) of a sequence whose earlier
+  // tokens went through before.
+  void infer(int stream, std::int64_t position);
 
   std::int64_t largest_tensor() const;  // elements of the largest activation
   double flops() const;  // forward + backward of one microbatch
