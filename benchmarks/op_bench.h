@@ -1,6 +1,7 @@
-// Linear and convolution, forward, backward and packing, in GFLOP/s and percent of the measured FMA
-// peak of one core. Backward is data and weight gradient, with the bias gradient where there is
-// one.
+// An op timed alone on one core: forward, backward and packing in GFLOP/s and percent of the
+// measured FMA peak. Backward is data and weight gradient, with the bias gradient where there is
+// one. Knows no particular op.
+#pragma once
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -14,9 +15,7 @@
 #include "lockstep/ops/op.h"
 
 namespace lockstep::ops {
-namespace {
-
-double peak() {
+inline double peak() {
   static const double measured = measure_fma_peak();
   return measured;
 }
@@ -76,9 +75,9 @@ class Bench {
 using MakeBench = std::function<std::unique_ptr<Bench>()>;
 
 // Time of this process, so that a busy machine does not spoil the figures.
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+inline double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-void time_flops(benchmark::State& state, const MakeBench& make_bench, bool forward) {
+inline void time_flops(benchmark::State& state, const MakeBench& make_bench, bool forward) {
   const auto bench = make_bench();
   const double start = cpu_seconds();
   for ([[maybe_unused]] auto _ : state) forward ? bench->forward() : bench->backward();
@@ -90,7 +89,7 @@ void time_flops(benchmark::State& state, const MakeBench& make_bench, bool forwa
   state.counters["% of peak"] = rate / peak() * 100;
 }
 
-void time_pack(benchmark::State& state, const MakeBench& make_bench) {
+inline void time_pack(benchmark::State& state, const MakeBench& make_bench) {
   const auto bench = make_bench();
   const double start = cpu_seconds();
   for ([[maybe_unused]] auto _ : state) bench->pack();
@@ -99,7 +98,7 @@ void time_pack(benchmark::State& state, const MakeBench& make_bench) {
                                    (cpu_seconds() - start);
 }
 
-void add(const std::string& name, const MakeBench& make_bench) {
+inline void add(const std::string& name, const MakeBench& make_bench) {
   constexpr auto kUnit = benchmark::kMicrosecond;
   constexpr double kSeconds = 0.1;
   benchmark::RegisterBenchmark((name + "/forward").c_str(), time_flops, make_bench, true)
@@ -113,60 +112,15 @@ void add(const std::string& name, const MakeBench& make_bench) {
       ->MinTime(kSeconds);
 }
 
-void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
-  add(fmt::format("linear {}-{} batch {}", in, out, rows), [=] {
-    return std::make_unique<Bench>(
-        make(cpu_device(), Linear{rows, in, out, true, Activation::kRelu, in != 784}), rows * in,
-        rows * out, std::vector{in * out, out});
-  });
-}
-
-void add_convolution(const Shape& input, std::int64_t out, std::int64_t kernel,
-                     std::int64_t stride) {
-  const int rank = input.rank() - 2;
-  Convolution c{input,
-                out,
-                std::vector(rank, kernel),
-                std::vector(rank, stride),
-                std::vector(rank, kernel / 2),
-                std::vector<std::int64_t>(rank, 1)};
-  c.bias = false;
-  c.need_d_input = input[-1] != 3;
-  std::int64_t weights = out * input[-1];
-  for (int i = 0; i < rank; ++i) weights *= kernel;
-  add(fmt::format("conv{}d {}-{} at {} kernel {} stride {} batch {}", rank, input[-1], out,
-                  input[1], kernel, stride, input[0]),
-      [=] {
-        return std::make_unique<Bench>(make(cpu_device(), c), input.elements(),
-                                       output_shape(c).elements(), std::vector{weights});
-      });
-}
-
-void add_all() {
-  for (const std::int64_t batch : {128, 16}) {
-    add_linear(batch, 784, 1024);
-    add_linear(batch, 1024, 1024);
-    add_linear(batch, 1024, 10);
-  }
-  for (const std::int64_t batch : {128, 16}) {  // resnet20 (He et al. 2015)
-    add_convolution({batch, 32, 32, 3}, 16, 3, 1);
-    add_convolution({batch, 32, 32, 16}, 16, 3, 1);
-    add_convolution({batch, 32, 32, 16}, 32, 3, 2);
-    add_convolution({batch, 16, 16, 32}, 32, 3, 1);
-    add_convolution({batch, 16, 16, 32}, 64, 3, 2);
-    add_convolution({batch, 8, 8, 64}, 64, 3, 1);
-  }
-  add_convolution({2, 32, 32, 32, 32}, 32, 3, 1);
-}
-
-}  // namespace
-}  // namespace lockstep::ops
-
-int main(int argc, char** argv) {
-  lockstep::set_float_environment();
-  benchmark::AddCustomContext("fma_peak_gflops", std::to_string(lockstep::ops::peak() * 1e-9));
-  benchmark::AddCustomContext("isa", std::string(lockstep::name_of(lockstep::isa())));
-  lockstep::ops::add_all();
+// The main program: add_all registers the cases.
+inline int run_benchmarks(int argc, char** argv, void (*add_all)()) {
+  set_float_environment();
+  benchmark::AddCustomContext("fma_peak_gflops", std::to_string(peak() * 1e-9));
+  benchmark::AddCustomContext("isa", std::string(name_of(isa())));
+  add_all();
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
+  return 0;
 }
+
+}  // namespace lockstep::ops
