@@ -13,6 +13,15 @@
 namespace lockstep::data {
 namespace {
 
+// The dataset behind a field: that of sequences is a stream of tokens of which the end may be cut.
+Field stored_field(const Field& field, std::int64_t rows) {
+  if (field.sequence == 0) return field;
+  Field stored = field;
+  stored.sample = {};
+  stored.count = (rows - 1) / field.sequence == field.count ? rows : -1;  // -1: another stream
+  return stored;
+}
+
 constexpr std::size_t kMostChunkBytes = std::size_t{1} << 30;
 constexpr unsigned kMaxRank = Shape::kMaxRank + 1;
 
@@ -21,7 +30,7 @@ constexpr unsigned kMaxRank = Shape::kMaxRank + 1;
 FieldReader::FieldReader(std::shared_ptr<const InputFile> file, const Field& field)
     : file_(std::move(file)),
       field_(field),
-      row_bytes_(field.sample_bytes()),
+      stored_(field),
       element_bytes_(size_of(field.dtype)) {
   Hdf5Lock lock;
   const std::string where = file_->path().string();
@@ -32,10 +41,12 @@ FieldReader::FieldReader(std::shared_ptr<const InputFile> file, const Field& fie
   const Handle space(H5Dget_space(dataset_.get()), H5Sclose);
   std::array<hsize_t, H5S_MAX_RANK> extents{};
   const int rank = H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr);
-  bool same = dtype_of(type.get()) == field.dtype && rank == field.sample.rank() + 1 &&
-              static_cast<std::int64_t>(extents[0]) == field.count;
+  stored_ = stored_field(field, static_cast<std::int64_t>(extents[0]));
+  row_bytes_ = stored_.sample_bytes();
+  bool same = dtype_of(type.get()) == field.dtype && rank == stored_.sample.rank() + 1 &&
+              static_cast<std::int64_t>(extents[0]) == stored_.count;
   for (int i = 1; same && i < rank; ++i)
-    same = static_cast<std::int64_t>(extents[i]) == field.sample[i - 1];
+    same = static_cast<std::int64_t>(extents[i]) == stored_.sample[i - 1];
   if (!same) {
     dataset_.close();  // here: members outlive the lock when a constructor throws
     throw DataError("{}: dataset {} changed since the file was opened", where, field.path);
@@ -86,14 +97,15 @@ std::string FieldReader::choose_way(hid_t creation) {
   }
   std::array<hsize_t, kMaxRank> chunk{};
   H5Pget_chunk(creation, kMaxRank, chunk.data());
-  for (int i = 0; i < field_.sample.rank(); ++i)
-    ours = ours && static_cast<std::int64_t>(chunk[i + 1]) == field_.sample[i];
+  stored_.chunk = static_cast<std::int64_t>(chunk[0]);
+  for (int i = 0; i < stored_.sample.rank(); ++i)
+    ours = ours && static_cast<std::int64_t>(chunk[i + 1]) == stored_.sample[i];
   unsigned options = 0;
   H5Pget_chunk_opts(creation, &options);  // other than 0: partial chunks without filters
-  const std::size_t bytes = static_cast<std::size_t>(field_.chunk) * row_bytes_;
+  const std::size_t bytes = static_cast<std::size_t>(stored_.chunk) * row_bytes_;
   // Chunks without filters are HDF5's: it copies the wanted rows and no more, and H5Dread_chunk
   // trusts their stored length in a damaged file.
-  if (ours && options == 0 && !filters_.empty() && bytes <= kMostChunkBytes) way_ = Way::kChunks;
+  if (ours && bytes > 0 && options == 0 && !filters_.empty() && bytes <= kMostChunkBytes) way_ = Way::kChunks;
   return {};
 }
 
@@ -102,6 +114,10 @@ std::int64_t FieldReader::read(std::int64_t first, std::int64_t count, std::byte
   LOCKSTEP_CHECK(first >= 0 && count >= 0 && first + count <= field_.count, "rows {}+{} of {}",
                  first, count, field_.count);
   if (count == 0) return 0;
+  if (field_.sequence > 0) {
+    first = first * field_.sequence + field_.shift;
+    count *= field_.sequence;
+  }
   if (way_ == Way::kChunks) return read_chunks(first, count, out, kept);
   if (way_ == Way::kPread) {
     read_contiguous(first, count, out);
@@ -131,14 +147,14 @@ std::int64_t FieldReader::read_chunks(std::int64_t first, std::int64_t count, st
                                       DecodedChunk& kept) const {
   std::int64_t bytes = 0;
   for (std::int64_t row = first; row < first + count;) {
-    const std::int64_t chunk = row / field_.chunk;
-    const std::int64_t end = std::min((chunk + 1) * field_.chunk, first + count);
+    const std::int64_t chunk = row / stored_.chunk;
+    const std::int64_t end = std::min((chunk + 1) * stored_.chunk, first + count);
     if (kept.index != chunk) {
       kept.index = -1;  // stays so if decoding throws
       bytes += decode(chunk, kept.rows);
       kept.index = chunk;
     }
-    const std::size_t offset = static_cast<std::size_t>(row - chunk * field_.chunk) * row_bytes_;
+    const std::size_t offset = static_cast<std::size_t>(row - chunk * stored_.chunk) * row_bytes_;
     std::memcpy(out + static_cast<std::size_t>(row - first) * row_bytes_, kept.rows.data() + offset,
                 static_cast<std::size_t>(end - row) * row_bytes_);
     row = end;
@@ -148,9 +164,9 @@ std::int64_t FieldReader::read_chunks(std::int64_t first, std::int64_t count, st
 
 // Raw bytes under the lock, everything else outside of it. Returns the stored bytes.
 std::int64_t FieldReader::decode(std::int64_t chunk, std::vector<std::byte>& rows) const {
-  const std::int64_t first = chunk * field_.chunk;
-  const std::int64_t count = std::min(field_.chunk, field_.count - first);
-  const std::size_t chunk_bytes = static_cast<std::size_t>(field_.chunk) * row_bytes_;
+  const std::int64_t first = chunk * stored_.chunk;
+  const std::int64_t count = std::min(stored_.chunk, stored_.count - first);
+  const std::size_t chunk_bytes = static_cast<std::size_t>(stored_.chunk) * row_bytes_;
   std::vector<std::byte> raw;
   std::uint32_t skipped = 0;  // bit i: filter i was not applied to this chunk
   {
@@ -194,11 +210,11 @@ std::int64_t FieldReader::decode(std::int64_t chunk, std::vector<std::byte>& row
 
 void FieldReader::read_by_hdf5(std::int64_t first, std::int64_t count, std::byte* out) const {
   Hdf5Lock lock;
-  const int rank = field_.sample.rank() + 1;
+  const int rank = stored_.sample.rank() + 1;
   std::array<hsize_t, kMaxRank> start{}, extents{};
   start[0] = static_cast<hsize_t>(first);
   extents[0] = static_cast<hsize_t>(count);
-  for (int i = 1; i < rank; ++i) extents[i] = static_cast<hsize_t>(field_.sample[i - 1]);
+  for (int i = 1; i < rank; ++i) extents[i] = static_cast<hsize_t>(stored_.sample[i - 1]);
   const Handle file_space(H5Dget_space(dataset_.get()), H5Sclose);
   const Handle memory_space(H5Screate_simple(rank, extents.data(), nullptr), H5Sclose);
   if (H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, extents.data(),
@@ -210,7 +226,7 @@ void FieldReader::read_by_hdf5(std::int64_t first, std::int64_t count, std::byte
 
 void FieldReader::fail(std::int64_t first, std::int64_t count, const std::string& why) const {
   throw DataError("{}: cannot read rows {} to {} of dataset {}: {}; copy or import the file again",
-                  file_->path().string(), first, first + count - 1, field_.path, why);
+                  file_->path().string(), first, first + count - 1, stored_.path, why);
 }
 
 }  // namespace lockstep::data

@@ -27,7 +27,8 @@ class FieldReader {
   FieldReader(const FieldReader&) = delete;
   FieldReader& operator=(const FieldReader&) = delete;
 
-  // Copies rows [first, first + count) to out, count * sample_bytes. Returns the bytes that came
+  // Copies rows [first, first + count) to out, count * sample_bytes; of a field that
+  // cut_sequences() made, sequences. Returns the bytes that came
   // from the file. Several threads may call, each with its own `kept`.
   std::int64_t read(std::int64_t first, std::int64_t count, std::byte* out,
                     DecodedChunk& kept) const;
@@ -47,7 +48,8 @@ class FieldReader {
   [[noreturn]] void fail(std::int64_t first, std::int64_t count, const std::string& why) const;
 
   std::shared_ptr<const InputFile> file_;  // shared by the readers of a file's fields
-  Field field_;
+  Field field_;   // as its reader sees it
+  Field stored_;  // the dataset: of sequences, the stream of tokens that they are cut from
   Handle dataset_, memory_type_;
   Way way_ = Way::kHdf5;
   bool swap_ = false;

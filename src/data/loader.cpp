@@ -52,7 +52,7 @@ class FileLoader final : public Loader {
         std::move(lanes), number_of(at.epoch, at.step * cuts_.per_step));
   }
 
-  void fill(std::int64_t lane, Position at, std::int64_t micro, float* input, std::int32_t* labels,
+  void fill(std::int64_t lane, Position at, std::int64_t micro, void* input, std::int32_t* labels,
             float* targets) override {
     LOCKSTEP_CHECK(at.step < cuts_.steps && micro < options_.accumulate, "step {}", at.step);
     const auto known = index_of_.find(lane);
@@ -94,16 +94,19 @@ class FileLoader final : public Loader {
 
   // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...
   void gather(const Slot& slot, std::int64_t offset, std::int64_t count, std::int64_t to,
-              float* input, std::int32_t* labels, float* targets) const {
+              void* input, std::int32_t* labels, float* targets) const {
     const Field& in = samples_.input();
     const Field& out = samples_.target();
-    const std::int64_t in_elements = in.sample.elements(), out_elements = out.sample.elements();
+    const std::size_t in_bytes = samples_.input_bytes();
+    const std::int64_t out_elements = out.sample.elements();
+    auto* inputs = static_cast<std::byte*>(input);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::size_t row = slot.order[offset + i];
       const std::int64_t place = to + i;
-      samples_.convert_input(slot.input + row * in.sample_bytes(), 1, input + place * in_elements);
+      samples_.convert_input(slot.input + row * in.sample_bytes(), 1,
+                             inputs + static_cast<std::size_t>(place) * in_bytes);
       samples_.convert_target(slot.target + row * out.sample_bytes(), 1,
-                              labels ? labels + place : nullptr,
+                              labels ? labels + place * out_elements : nullptr,
                               targets ? targets + place * out_elements : nullptr);
     }
   }

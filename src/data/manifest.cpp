@@ -151,6 +151,7 @@ std::vector<Split> read_splits(hid_t file, const std::string& where) {
   Split root;
   root.name = "train";
   for (const std::string& name : names_in(file, where)) {
+    if (name == kTokenizerDataset) continue;
     const Handle object = open_object(file, name, where, "/" + name);
     if (H5Iget_type(object.get()) == H5I_DATASET)
       add_field(object.get(), where, "/" + name, name, root);
@@ -167,6 +168,16 @@ std::vector<Split> read_splits(hid_t file, const std::string& where) {
   std::stable_sort(splits.begin(), splits.end(),
                    [&](const Split& a, const Split& b) { return place(a) < place(b); });
   return splits;
+}
+
+// In a foreign file a split of one integer a row that is called "tokens" is a stream of them.
+void find_streams(Manifest& manifest) {
+  for (Split& split : manifest.splits) {
+    Field& only = split.fields.front();
+    if (split.fields.size() == 1 && only.name == "tokens" && !is_float(only.dtype) &&
+        only.sample.rank() == 0)
+      only.role = "tokens";
+  }
 }
 
 // A field that `import` wrote must be there, in every split that it wrote.
@@ -208,6 +219,7 @@ Manifest read_manifest(const std::filesystem::path& path) {
     throw DataError("{} has no datasets of [samples, ...] in its root or in groups of its root",
                     path.string());
   if (manifest.text.empty()) {
+    find_streams(manifest);
     find_classes(file, manifest);
   } else {
     apply_own_manifest(manifest);

@@ -21,7 +21,8 @@ json field_to_json(const Field& f) {
           {"role", f.role},
           {"has_statistics", f.has_statistics},
           {"statistics", {f.mean, f.deviation, f.minimum, f.maximum}},
-          {"classes", f.classes}};
+          {"classes", f.classes},
+          {"cut", {f.sequence, f.shift}}};
 }
 
 Field field_from_json(const json& j) {
@@ -37,6 +38,7 @@ Field field_from_json(const json& j) {
   const json& s = j.at("statistics");
   f.mean = s.at(0), f.deviation = s.at(1), f.minimum = s.at(2), f.maximum = s.at(3);
   f.classes = j.at("classes");
+  f.sequence = j.at("cut").at(0), f.shift = j.at("cut").at(1);
   return f;
 }
 

@@ -7,6 +7,7 @@
 namespace lockstep::data {
 
 inline constexpr const char* kManifestAttribute = "lockstep_manifest";
+inline constexpr const char* kTokenizerDataset = "lockstep_tokenizer";  // in the root; no field
 inline constexpr int kManifestFormat = 1;
 
 std::string to_text(const Manifest& manifest);

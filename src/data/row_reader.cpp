@@ -15,7 +15,7 @@ class FileRowReader final : public RowReader {
 
   std::int64_t samples() const override { return samples_.count(); }
 
-  void read(std::int64_t first, std::int64_t count, float* input, std::int32_t* labels,
+  void read(std::int64_t first, std::int64_t count, void* input, std::int32_t* labels,
             float* targets) override {
     const std::scoped_lock lock(mutex_);
     const auto rows = static_cast<std::size_t>(count);

@@ -24,11 +24,15 @@ struct Field {
   Shape sample;            // shape of one sample; rank 0 for a scalar
   std::int64_t count = 0;  // N
   std::int64_t chunk = 0;  // samples per chunk (0: contiguous)
-  std::string role;        // "input", "target", or "" where the file does not say
+  std::string role;        // "input", "target", "tokens" (a stream of token numbers, one scalar a
+                           // row), or "" where the file does not say
   // Statistics of the whole train split, from the manifest (absent: has_statistics false).
   bool has_statistics = false;
   double mean = 0, deviation = 1, minimum = 0, maximum = 0;
-  std::int64_t classes = 0;  // integer scalar fields: max + 1
+  std::int64_t classes = 0;  // integer scalar fields: max + 1; tokens: the vocabulary
+  // Of a field that cut_sequences() made: sample i is rows [i * sequence + shift, (i + 1) * sequence
+  // + shift) of a token stream. 0: a field as the file has it.
+  std::int64_t sequence = 0, shift = 0;
   std::size_t sample_bytes() const {
     return static_cast<std::size_t>(sample.elements()) * size_of(dtype);
   }
@@ -55,6 +59,11 @@ struct Manifest {
 // the fields that there are.
 const Field& resolve_field(const Manifest& manifest, const std::string& split,
                            const std::string& name, const std::string& role);
+
+// In each split, the field of role "tokens" becomes two of [N, sequence]: "tokens" (input) and
+// "next_tokens" (target, the same one place on), N = floor((tokens - 1) / sequence). Throws
+// UserError if a split has fewer than sequence + 1 tokens. Does nothing in a split without tokens.
+void cut_sequences(Manifest& manifest, std::int64_t sequence);
 
 // Opens read-only, POSIX driver, locking off. Throws UserError for a file that cannot be opened,
 // DataError naming file and dataset for truncated or foreign files, fields of unequal N, unsupported

@@ -25,7 +25,9 @@ struct LoaderOptions {
   std::string split = "train";
   std::string input, target;  // field names
   Normalise normalise = Normalise::kStandard;
-  bool target_is_class = true;  // int32 labels, else float values
+  bool input_is_tokens = false;  // int32 token numbers, else floats; never normalised
+  std::int64_t vocabulary = 0;   // tokens must lie in [0, vocabulary); DataError names the row
+  bool target_is_class = true;   // int32 labels, one for each element of a target; else floats
   std::int64_t classes = 0;  // labels must lie in [0, classes); DataError names file, dataset, row
   std::uint64_t seed = 1;
   bool shuffle = true;
@@ -57,11 +59,11 @@ class Loader {
   virtual std::int64_t window() const = 0;           // samples, as chosen
   // Starts prefetching for these lanes of this rank from `at`. Collective once, at start.
   virtual void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) = 0;
-  // Fills input [microbatch, sample...] as float and the target (labels or values; the other
-  // pointer may be null) of one accumulation `micro` of a lane. Called by one thread per lane at a
-  // time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and throws its
-  // DataError.
-  virtual void fill(std::int64_t lane, Position at, std::int64_t micro, float* input,
+  // Fills input [microbatch, sample...], float or int32 tokens, and the target (labels or values;
+  // the other pointer may be null) of one accumulation `micro` of a lane. Called by one thread per
+  // lane at a time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and
+  // throws its DataError.
+  virtual void fill(std::int64_t lane, Position at, std::int64_t micro, void* input,
                     std::int32_t* labels, float* targets) = 0;
   virtual const LoaderTimes& times() const = 0;  // as of now, until the next call
   virtual std::size_t window_bytes()
@@ -91,7 +93,7 @@ class RowReader {
  public:
   virtual ~RowReader() = default;
   virtual std::int64_t samples() const = 0;
-  virtual void read(std::int64_t first, std::int64_t count, float* input, std::int32_t* labels,
+  virtual void read(std::int64_t first, std::int64_t count, void* input, std::int32_t* labels,
                     float* targets) = 0;
 };
 std::unique_ptr<RowReader> make_row_reader(const Manifest& manifest, const LoaderOptions& options);
