@@ -10,6 +10,7 @@
 
 #include "lockstep/core/error.h"
 #include "ops/dense_support.h"
+#include "ops/isas.h"
 
 namespace lockstep::ops {
 namespace {
@@ -55,31 +56,52 @@ void expect_padding_zero(const Batch& b) {
   }
 }
 
+void expect_cross_entropy(std::int64_t width, float spread) {
+  Batch b(33, width, 31, spread);
+  b.labels[4] = -1;
+  LaneRecord record;
+  compute_loss(LossKind::kSoftmaxCrossEntropy, b.args(true), record);
+  double loss = 0;
+  for (std::int64_t n = 0; n < b.valid; ++n) {
+    const float* z = &b.outputs[n * width];
+    double total = 0;
+    const double largest = *std::max_element(z, z + width);
+    for (std::int64_t i = 0; i < width; ++i) total += std::exp(z[i] - largest);
+    if (n != 4) loss += largest + std::log(total) - z[b.labels[n]];
+    for (std::int64_t i = 0; i < width; ++i) {
+      const double p = std::exp(z[i] - largest) / total;
+      const double want = n == 4 ? 0 : p - (i == b.labels[n]);
+      ASSERT_TRUE(std::abs(b.d_outputs[n * width + i] - want) <= 4 * 0x1p-24) << n << " " << i;
+    }
+  }
+  EXPECT_TRUE(std::abs(record.sums[0] - loss) <= 31 * (spread * 2 + 7) * 0x1p-24) << width;
+  EXPECT_EQ(record.counts[0], 30);
+  expect_padding_zero(b);
+}
+
 TEST(CrossEntropy, is_the_sum_over_valid_samples_with_its_gradient) {
   for (const std::int64_t width : {1, 2, 7, 31, 32, 33, 1000, 1023}) {
     for (const float spread : {1.0f, 50.0f}) {
-      Batch b(33, width, 31, spread);
-      b.labels[4] = -1;
-      LaneRecord record;
-      compute_loss(LossKind::kSoftmaxCrossEntropy, b.args(true), record);
-      double loss = 0;
-      for (std::int64_t n = 0; n < b.valid; ++n) {
-        const float* z = &b.outputs[n * width];
-        double total = 0;
-        const double largest = *std::max_element(z, z + width);
-        for (std::int64_t i = 0; i < width; ++i) total += std::exp(z[i] - largest);
-        if (n != 4) loss += largest + std::log(total) - z[b.labels[n]];
-        for (std::int64_t i = 0; i < width; ++i) {
-          const double p = std::exp(z[i] - largest) / total;
-          const double want = n == 4 ? 0 : p - (i == b.labels[n]);
-          ASSERT_TRUE(std::abs(b.d_outputs[n * width + i] - want) <= 4 * 0x1p-24) << n << " " << i;
-        }
-      }
-      EXPECT_TRUE(std::abs(record.sums[0] - loss) <= 31 * (spread * 2 + 7) * 0x1p-24) << width;
-      EXPECT_EQ(record.counts[0], 30);
-      expect_padding_zero(b);
+      on_every_isa([=](Isa) { expect_cross_entropy(width, spread); });
     }
   }
+}
+
+TEST(CrossEntropy, has_the_same_bits_in_place_and_without_a_gradient) {
+  on_every_isa([](Isa) {
+    for (const std::int64_t width : {1, 7, 16, 33, 1024, 1025, 5003}) {
+      Batch b(3, width, 3, 20);
+      LaneRecord apart, in_place, evaluated;
+      compute_loss(LossKind::kSoftmaxCrossEntropy, b.args(true), apart);
+      compute_loss(LossKind::kSoftmaxCrossEntropy, b.args(true, false), evaluated);
+      LossArgs args = b.args(true);
+      args.d_outputs = b.outputs.data();
+      compute_loss(LossKind::kSoftmaxCrossEntropy, args, in_place);
+      EXPECT_EQ(b.outputs, b.d_outputs);
+      EXPECT_EQ(in_place.sums, apart.sums);
+      EXPECT_EQ(evaluated.sums, apart.sums);
+    }
+  });
 }
 
 TEST(CrossEntropy, survives_outputs_that_overflow_exp) {
@@ -244,6 +266,24 @@ TEST(Metrics, own_slots_of_their_own) {
   EXPECT_EQ(metrics[3].name(), "r2");
 }
 
+TEST(Perplexity, is_the_exponential_of_the_mean_loss_and_owns_no_slots) {
+  Batch b(33, 31, 31, 3);
+  b.labels[4] = -1;
+  const auto metrics = make_metrics({"top2", "perplexity", "top3", "top4"});  // 7 counts
+  LaneRecord record;
+  compute_loss(LossKind::kSoftmaxCrossEntropy, b.args(true), record);
+  for (const Metric& metric : metrics) measure(metric, b.args(true), record);
+  EXPECT_EQ(metrics[1].name(), "perplexity");
+  EXPECT_EQ(value(metrics[1], record), std::exp(record.sums[0] / 30));
+  EXPECT_EQ(value(metrics[1], add(record, record)), value(metrics[1], record));
+  EXPECT_EQ(value(metrics[1], LaneRecord{}), 0);
+  check_metrics(LossKind::kSoftmaxCrossEntropy, metrics);
+  EXPECT_THROW(make_metrics({"perplexity", "perplexity"}), UserError);
+  for (const LossKind kind : {LossKind::kMse, LossKind::kMae, LossKind::kBinaryCrossEntropy}) {
+    EXPECT_THROW(check_metrics(kind, make_metrics({"perplexity"})), UserError);
+  }
+}
+
 TEST(Metrics, refuse_unknown_names_repetition_and_what_has_no_meaning) {
   EXPECT_THROW(make_metrics({"f1"}), UserError);
   EXPECT_THROW(make_metrics({"top0"}), UserError);
@@ -260,6 +300,8 @@ TEST(Names, return_to_what_they_name) {
   for (const char* name : {"softmax_cross_entropy", "mse", "mae", "binary_cross_entropy"}) {
     EXPECT_EQ(name_of(loss_from(name)), name);
   }
+  for (const char* name : {"fp32", "bf16"}) EXPECT_EQ(name_of(precision_from(name)), name);
+  EXPECT_THROW(precision_from("fp16"), UserError);
   for (const char* name :
        {"none", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"}) {
     EXPECT_EQ(name_of(activation_from(name)), name);

@@ -17,14 +17,14 @@
 namespace lockstep::ops {
 namespace {
 
-// Of a block, a function of the shape alone. Whole bands of 32 rows, so that d_bias does not depend
-// on it.
+// Of a block, a function of the shape alone. Whole bands of 32 rows where that many fit, so that
+// d_bias does not depend on it.
 std::int64_t block_rows(const LinearCrossEntropy& d) {
   constexpr std::int64_t kBand = 32, kAmortised = 256;
   constexpr std::int64_t kCache = 768 << 10, kLargest = 64 << 20;  // bytes
   const std::int64_t row = static_cast<std::int64_t>(sizeof(float)) * d.classes;
   const std::int64_t rows = std::min(std::max(kCache / row, kAmortised), kLargest / row);
-  return std::min(std::max(rows / kBand, std::int64_t{1}) * kBand, d.rows);
+  return std::min(rows < kBand ? std::max(rows, std::int64_t{1}) : rows / kBand * kBand, d.rows);
 }
 
 constexpr std::size_t line_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
