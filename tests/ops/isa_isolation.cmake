@@ -4,7 +4,7 @@
 string(REPLACE "|" ";" objects "${OBJECTS}")
 set(checked 0)
 foreach(object IN LISTS objects)
-  if(NOT object MATCHES "_avx(2|512)\\.cpp\\.o$")
+  if(NOT object MATCHES "_avx(2|512|512bf16)\\.cpp\\.o$")
     continue()
   endif()
   execute_process(COMMAND ${NM} -C ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)

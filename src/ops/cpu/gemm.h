@@ -11,6 +11,8 @@
 
 namespace lockstep::ops {
 
+struct GemmKernels;
+
 // Whether this machine, under the ISA in force, multiplies bf16 itself (AVX512_BF16). Elsewhere
 // Precision::kBf16 gives its rounding at less than fp32's speed: for tests.
 bool has_fast_bf16();
@@ -47,9 +49,19 @@ class Gemm {
   std::string implementation() const;  // "lockstep:avx512", "lockstep:avx512_bf16", ...
 
  private:
+  // How the product is cut. depths are numbers; c [m, n] = a [m, k] b [k, n].
+  struct Cut {
+    std::int64_t m, n, k;
+    std::int64_t rows, columns;      // of C at a time: A's part in L2, B's part in L3
+    std::int64_t depth, deep_depth;  // of a block; of B's part, whole blocks
+  };
+  Cut cut(std::int64_t rows_now) const;
+  std::size_t packed_a_bytes(const Cut& cut) const;
+
   Form form_;
   std::int64_t rows_, in_, out_;
   Precision precision_;
+  const GemmKernels* kernels_;
 };
 
 }  // namespace lockstep::ops

@@ -1,0 +1,198 @@
+// How a product is cut into blocks that stay in the caches, after Goto & van de Geijn 2008: B is
+// packed into panels (W once a step, or part by part here), A into strips where it must be, and the
+// tiles of C are computed by the loops of gemm_kernels.h.
+#include "ops/cpu/gemm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/isa.h"
+#include "ops/cpu/gemm_kernels.h"
+
+namespace lockstep::ops {
+
+extern const GemmKernels kGemmPlain, kGemmPlainBf16, kGemmAvx2, kGemmAvx2Bf16, kGemmAvx512,
+    kGemmAvx512Bf16, kGemmAvx512OwnBf16;
+
+namespace {
+
+constexpr std::int64_t kDepth = 256;    // words of a block: a panel of B then fits L1
+constexpr std::int64_t kRows = 240;     // of A's part in L2, whole strips in every form
+constexpr std::int64_t kColumns = 3072;  // of B's part, whole panels in every form
+constexpr std::int64_t kPackedB = 4 << 20;  // bytes of B's part, in L3
+constexpr std::int64_t kLine = 16;          // words
+
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
+
+const GemmKernels& find_kernels(Precision precision) {
+  const bool fp32 = precision == Precision::kFp32;
+  switch (isa()) {
+    case Isa::kAvx512:
+      return fp32 ? kGemmAvx512 : has_fast_bf16() ? kGemmAvx512OwnBf16 : kGemmAvx512Bf16;
+    case Isa::kAvx2:
+      return fp32 ? kGemmAvx2 : kGemmAvx2Bf16;
+    case Isa::kPlain:
+      break;
+  }
+  return fp32 ? kGemmPlain : kGemmPlainBf16;
+}
+
+// Nearly equal parts of at most `most`, all but the last multiples of `step`.
+std::int64_t equal_parts(std::int64_t whole, std::int64_t most, std::int64_t step) {
+  return round_up(divide_up(whole, divide_up(whole, most)), step);
+}
+
+TileEnd tile_end(const GemmEpilogue& e, std::int64_t elements) {
+  TileEnd end{e.bias, e.before, e.residual, static_cast<int>(e.activation), e.dropout > 0, {}, 0};
+  if (!end.drop) return end;
+  // The counter's first word numbers 2^32 blocks of 4 elements.
+  LOCKSTEP_CHECK(e.first_element + elements <= std::int64_t{1} << 34, "dropout of {} elements",
+                 e.first_element + elements);
+  const auto counter = e.random.counter(0);
+  end.stream = {.counter = {counter[0], counter[1], counter[2], counter[3]},
+                .key = e.random.seed,
+                .threshold = static_cast<std::uint32_t>(std::ceil(double{e.dropout} * 0x1p32)),
+                .scale = 1 / (1 - e.dropout)};
+  end.first_element = e.first_element;
+  return end;
+}
+
+bool ends(const GemmEpilogue& e) {
+  return e.bias != nullptr || e.before != nullptr || e.residual != nullptr || e.dropout > 0 ||
+         e.activation != Activation::kNone;
+}
+
+}  // namespace
+
+bool has_fast_bf16() {
+  return isa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") != 0;
+}
+
+Gemm::Gemm(Form form, std::int64_t rows, std::int64_t in, std::int64_t out, Precision precision)
+    : form_(form),
+      rows_(rows),
+      in_(in),
+      out_(out),
+      precision_(precision),
+      kernels_(&find_kernels(precision)) {
+  LOCKSTEP_CHECK(rows > 0 && in > 0 && out > 0, "product of {} rows, {} to {}", rows, in, out);
+}
+
+std::string Gemm::implementation() const { return kernels_->name; }
+
+Gemm::Cut Gemm::cut(std::int64_t rows_now) const {
+  const std::int64_t rows = rows_now < 0 ? rows_ : rows_now;
+  Cut c{};
+  if (form_ == Form::kForward) c = {rows, out_, in_};
+  if (form_ == Form::kData) c = {rows, in_, out_};
+  if (form_ == Form::kWeights) c = {out_, in_, rows};
+  const std::int64_t numbers = kernels_->numbers;
+  // The depth of a block decides in what order products are added: a function of k alone.
+  c.depth = equal_parts(c.k, kDepth * numbers, 8 * numbers);
+  c.rows = equal_parts(c.m, kRows, 24);
+  c.columns = std::min(kColumns, round_up(c.n, kernels_->panel));
+  const std::int64_t block_bytes = c.columns * c.depth / numbers * 4;
+  c.deep_depth = std::max(kPackedB / block_bytes, std::int64_t{1}) * c.depth;
+  return c;
+}
+
+std::size_t Gemm::packed_bytes() const {
+  if (form_ != Form::kForward) return 0;
+  return 4 * round_up(out_, kLine) * divide_up(in_, kernels_->numbers);
+}
+
+void Gemm::pack(const float* w, void* packed) const {
+  if (form_ != Form::kForward) return;
+  kernels_->pack_transposed(static_cast<float*>(packed), divide_up(in_, kernels_->numbers), w, in_,
+                            out_, in_);
+}
+
+std::size_t Gemm::packed_a_bytes(const Cut& c) const {
+  if (form_ != Form::kWeights && precision_ == Precision::kFp32) return 0;
+  return 4 * round_up(c.rows, 24) * (round_up(c.depth / kernels_->numbers, kLine) + kLine);
+}
+
+std::size_t Gemm::workspace_bytes() const {
+  const Cut c = cut(-1);
+  if (form_ == Form::kForward) return packed_a_bytes(c);
+  const std::int64_t depth = std::min(c.deep_depth, round_up(c.k, kernels_->numbers));
+  return packed_a_bytes(c) +
+         4 * std::min(c.columns, round_up(c.n, kLine)) * depth / kernels_->numbers;
+}
+
+void Gemm::run(const float* a, const void* b, float* c, bool accumulate,
+               const GemmEpilogue& epilogue, void* workspace, std::int64_t rows_now) const {
+  const Cut cut = this->cut(rows_now);
+  LOCKSTEP_CHECK(rows_now <= rows_, "{} rows of {}", rows_now, rows_);
+  LOCKSTEP_CHECK(!ends(epilogue) || (form_ == Form::kForward && !accumulate));
+  if (cut.m == 0) return;
+  if (cut.k == 0) {
+    if (!accumulate) std::memset(c, 0, sizeof(float) * cut.m * cut.n);
+    return;
+  }
+  const GemmKernels& kernels = *kernels_;
+  const std::int64_t numbers = kernels.numbers;
+  auto* const packed_a = static_cast<float*>(workspace);
+  float* const packed_b = packed_a + packed_a_bytes(this->cut(-1)) / sizeof(float);
+  const auto* const b_floats = static_cast<const float*>(b);
+  const TileEnd end = tile_end(epilogue, cut.m * cut.n);
+
+  GemmBlock block{};
+  block.c = c;
+  block.c_row = cut.n;
+  for (block.column = 0; block.column < cut.n; block.column += cut.columns) {
+    block.columns = std::min(cut.columns, cut.n - block.column);
+    const std::int64_t deep =
+        form_ == Form::kForward ? round_up(cut.k, numbers) : cut.deep_depth;
+    for (std::int64_t deep_begin = 0; deep_begin < cut.k; deep_begin += deep) {
+      const std::int64_t deep_end = std::min(deep_begin + deep, cut.k);
+      const float* panels = packed_b;
+      const std::int64_t panel_words = divide_up(deep_end - deep_begin, numbers);
+      if (form_ == Form::kForward) {
+        panels = b_floats + block.column * panel_words;
+      } else {
+        kernels.pack_panels(packed_b, panel_words, b_floats + deep_begin * cut.n + block.column,
+                            cut.n, block.columns, deep_end - deep_begin);
+      }
+      block.b_panel = kernels.panel * panel_words;
+      block.b_depth = 0;
+      for (block.row = 0; block.row < cut.m; block.row += cut.rows) {
+        block.rows = std::min(cut.rows, cut.m - block.row);
+        for (std::int64_t k = deep_begin; k < deep_end; k += cut.depth) {
+          const std::int64_t depth = std::min(cut.depth, deep_end - k);
+          block.depth = divide_up(depth, numbers);
+          block.b = panels;
+          block.b_first = (k - deep_begin) / numbers;
+          block.add = accumulate || k > 0;
+          block.end = k + depth == cut.k && ends(epilogue) ? &end : nullptr;
+          if (form_ == Form::kWeights) {
+            kernels.pack_strips(packed_a, a + k * cut.m + block.row, cut.m, block.rows, depth);
+            block.a = packed_a;
+            block.a_strip = kernels.strip * block.depth;
+            block.a_row = 1;
+            block.a_depth = kernels.strip;
+          } else if (numbers > 1) {
+            const std::int64_t row_words = round_up(block.depth, kLine) + kLine;
+            kernels.pack_rows(packed_a, row_words, a + block.row * cut.k + k, cut.k, block.rows,
+                              depth);
+            block.a = packed_a;
+            block.a_strip = kernels.strip * row_words;
+            block.a_row = row_words;
+            block.a_depth = 1;
+          } else {
+            block.a = a + block.row * cut.k + k;
+            block.a_strip = kernels.strip * cut.k;
+            block.a_row = cut.k;
+            block.a_depth = 1;
+          }
+          kernels.multiply(block);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace lockstep::ops
