@@ -6,7 +6,7 @@
 #include "ops/isas.h"
 #include "ops/numbers.h"
 #include "ops/reference.h"
-#include "ops/run_op.h"
+#include "ops/sliced.h"
 
 namespace lockstep::ops {
 namespace {
@@ -62,9 +62,10 @@ Gradients gradients(const Doubles& x, const Doubles& gain, const Floats& dy, boo
   return g;
 }
 
-std::unique_ptr<Op> make_op(std::int64_t rows, std::int64_t channels, bool layer) {
-  if (layer) return make(cpu_device(), LayerNorm{rows, channels, float(kEpsilon)});
-  return make(cpu_device(), RmsNorm{rows, channels, float(kEpsilon)});
+std::unique_ptr<Op> make_op(std::int64_t rows, std::int64_t channels, bool layer,
+                            std::int64_t samples = 1) {
+  if (layer) return make(cpu_device(), LayerNorm{rows, channels, float(kEpsilon), samples});
+  return make(cpu_device(), RmsNorm{rows, channels, float(kEpsilon), samples});
 }
 
 void compare(std::int64_t rows, std::int64_t channels, bool layer, double low, double high) {
@@ -132,6 +133,50 @@ TEST(RowNorm, gradients_are_the_central_differences_of_the_reference) {
             [&](const Doubles& v) { return normalised(wide_x, wide_gain, v, layer); }, "d bias");
       }
     }
+  }
+}
+
+// Rows of a slice that end inside a band of the sums and inside a group of rows.
+TEST(RowNorm, has_the_same_bits_for_every_number_of_slices_and_adds_where_it_is_asked_to) {
+  const std::int64_t samples = 6, rows = samples * 67, channels = 257;
+  for (const bool layer : {true, false}) {
+    const auto op = make_op(rows, channels, layer, samples);
+    EXPECT_TRUE(op->accumulates());
+    SlicedCase c{.inputs = {uniform(rows * channels, 1)},
+                 .parameters = {uniform(channels, 2)},
+                 .d_output = uniform(rows * channels, 3)};
+    if (layer) c.parameters.push_back(uniform(channels, 4));
+    on_every_isa([&](Isa) {
+      expect_slices_agree(*op, c, samples);
+      SlicedCase added = c;
+      added.start = uniform(rows * channels, 5);
+      expect_slices_agree(*op, added, samples);
+      const SlicedResult plain = run_sliced(*op, c, 0), sum = run_sliced(*op, added, 0);
+      for (std::size_t i = 0; i < added.start.size(); ++i) {
+        ASSERT_EQ(sum.d_inputs[0][i], added.start[i] + plain.d_inputs[0][i]);
+      }
+      EXPECT_EQ(sum.d_parameters, plain.d_parameters);
+    });
+  }
+}
+
+TEST(RowNorm, shows_a_nan_in_its_row_alone) {
+  for (const bool layer : {true, false}) {
+    const auto op = make_op(7, 33, layer);
+    Floats x = uniform(7 * 33, 1);
+    x[2 * 33 + 32] = NAN;
+    on_every_isa([&](Isa) {
+      const std::vector<Floats> parameters(layer ? 2 : 1, Floats(33, 1.0f));
+      OpRun run(*op, {x}, parameters, x.size());
+      const Floats y = run.forward();
+      run.backward(uniform(7 * 33, 2));
+      const Floats dx = run.d_input(0);
+      for (int i = 0; i < 7 * 33; ++i) {
+        ASSERT_EQ(std::isnan(y[i]), i / 33 == 2) << i;
+        ASSERT_EQ(std::isnan(dx[i]), i / 33 == 2) << i;
+      }
+      EXPECT_TRUE(std::isnan(run.d_parameter(0)[32]));
+    });
   }
 }
 

@@ -31,15 +31,26 @@ struct BatchNormPass {
   float *d_residual = nullptr, *dx = nullptr;
 };
 
+// Column sums of a row norm's backward, channels rounded up to 16: of the band of 32 rows at work in
+// fp32, of whole bands in double. The parameters' gradients are band + total.
+struct RowNormSums {
+  double *total_gain = nullptr, *total_bias = nullptr;
+  float *gain = nullptr, *bias = nullptr;
+};
+
 // Layer or RMS norm over [rows, channels]. saved: mean, rstd, offset of each row, or rstd alone.
 struct RowNormPass {
   std::int64_t rows = 0, channels = 0;
   float epsilon = 0;
   const float *x = nullptr, *gain = nullptr, *bias = nullptr;
   float *y = nullptr, *saved = nullptr;
+  // Backward: dx (null: not wanted) is written, or added to; the sums are added to. first_row: rows
+  // of earlier passes into the same sums.
   const float* dy = nullptr;
-  float *dx = nullptr, *d_gain = nullptr, *d_bias = nullptr;
-  void* workspace = nullptr;  // 24 bytes for each channel, channels rounded up to 16
+  float* dx = nullptr;
+  bool accumulate = false;
+  std::int64_t first_row = 0;
+  RowNormSums sums;
 };
 
 // The Philox stream of a dropout: the counter of its first element's block, whose first word is a

@@ -1,13 +1,30 @@
-// Layer norm and RMS norm: one row at a time, three passes over a row that stays in the first-level
-// cache, so that memory sees x once and y once. Parameter gradients are summed over blocks of rows
-// in fp32 and over blocks in double.
+// Layer norm and RMS norm: a few rows at a time, passes over rows that stay in the first-level
+// cache, so that memory sees x once and y once. Several rows, because the scalar work between the
+// passes of one (a sum over lanes, a root) takes as long as a pass, and hides behind the others'.
+//
+// No result depends on how rows are grouped: a row's sums are its own, and parameter gradients are
+// summed row by row in fp32 over bands of 32 rows, counted from the first row whatever the slices,
+// and over bands in double.
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/simd.h"
 
 namespace lockstep::ops {
 namespace {
 
-constexpr std::int64_t kGradientRows = 32;
+constexpr std::int64_t kBandRows = 32;
+constexpr int kRowGroup = 4;
+
+// Calls f(first row, RowCount<4 or 1>) over rows [0, rows) in order.
+template <int rows>
+struct RowCount {
+  static constexpr int kRows = rows;
+};
+template <class F>
+LOCKSTEP_INLINE void for_row_groups(std::int64_t rows, F f) {
+  std::int64_t row = 0;
+  for (; row + kRowGroup <= rows; row += kRowGroup) f(row, RowCount<kRowGroup>{});
+  for (; row < rows; ++row) f(row, RowCount<1>{});
+}
 
 // K sums over a row by f(i, lanes, sums), each in 4 chains that join in a fixed order.
 template <int K, class F>
@@ -27,116 +44,197 @@ LOCKSTEP_INLINE void sum_row(std::int64_t n, float (&total)[K], F f) {
 }
 
 // x^ = (x - mean) rstd + offset, y = x^ gain + bias; offset carries what fp32 cut off the mean.
-void layer_norm_forward(const RowNormPass& a) {
+template <int R>
+LOCKSTEP_INLINE void layer_norm_rows(const RowNormPass& a, const float* x, float* y, float* saved) {
   const auto n = static_cast<double>(a.channels);
-  for (std::int64_t row = 0; row < a.rows; ++row) {
-    const float* const x = a.x + row * a.channels;
-    float* const y = a.y + row * a.channels;
-    float sums[1], deviations[2];
+  for (int r = 0; r < R; ++r) {
+    float sums[1];
+    const float* const from = x + r * a.channels;
     sum_row<1>(a.channels, sums,
-               [=](std::int64_t i, auto lanes, V* s) { s[0] += load(x + i, lanes); });
-    const auto mean = static_cast<float>(sums[0] / n);
+               [=](std::int64_t i, auto lanes, V* s) { s[0] += load(from + i, lanes); });
+    saved[3 * r] = static_cast<float>(sums[0] / n);
+  }
+  for (int r = 0; r < R; ++r) {
+    float deviations[2];
+    const float* const from = x + r * a.channels;
+    const V mean = splat(saved[3 * r]);
     sum_row<2>(a.channels, deviations, [=](std::int64_t i, auto lanes, V* s) {
-      const V d = only(load(x + i, lanes) - splat(mean), lanes);
+      const V d = only(load(from + i, lanes) - mean, lanes);
       s[0] += d;
       s[1] = fma(d, d, s[1]);
     });
     const double rest = deviations[0] / n;
     const double variance = deviations[1] / n - rest * rest;
     const double rstd = 1 / __builtin_sqrt((variance < 0 ? 0 : variance) + a.epsilon);
-    float* const saved = a.saved + 3 * row;
-    saved[0] = mean;
-    saved[1] = static_cast<float>(rstd);
-    saved[2] = static_cast<float>(-rest * rstd);
-    const V vmean = splat(mean), vrstd = splat(saved[1]), offset = splat(saved[2]);
-    for_vectors(a.channels, [=, &a](std::int64_t i, auto lanes) {
-      const V normal = fma(load(x + i, lanes) - vmean, vrstd, offset);
-      store(y + i, fma(normal, load(a.gain + i, lanes), load(a.bias + i, lanes)), lanes);
-    });
+    saved[3 * r + 1] = static_cast<float>(rstd);
+    saved[3 * r + 2] = static_cast<float>(-rest * rstd);
   }
+  V mean[R], rstd[R], offset[R];
+  for (int r = 0; r < R; ++r) {
+    mean[r] = splat(saved[3 * r]);
+    rstd[r] = splat(saved[3 * r + 1]);
+    offset[r] = splat(saved[3 * r + 2]);
+  }
+  for_vectors(a.channels, [&](std::int64_t i, auto lanes) {
+    const V gain = load(a.gain + i, lanes), bias = load(a.bias + i, lanes);
+    for (int r = 0; r < R; ++r) {
+      const std::int64_t at = r * a.channels + i;
+      store(y + at, fma(fma(load(x + at, lanes) - mean[r], rstd[r], offset[r]), gain, bias), lanes);
+    }
+  });
 }
 
-void rms_norm_forward(const RowNormPass& a) {
-  for (std::int64_t row = 0; row < a.rows; ++row) {
-    const float* const x = a.x + row * a.channels;
-    float* const y = a.y + row * a.channels;
+void layer_norm_forward(const RowNormPass& a) {
+  for_row_groups(a.rows, [&a](std::int64_t row, auto count) {
+    layer_norm_rows<count.kRows>(a, a.x + row * a.channels, a.y + row * a.channels,
+                                 a.saved + 3 * row);
+  });
+}
+
+template <int R>
+LOCKSTEP_INLINE void rms_norm_rows(const RowNormPass& a, const float* x, float* y, float* saved) {
+  V rstd[R];
+  for (int r = 0; r < R; ++r) {
     float squares[1];
+    const float* const from = x + r * a.channels;
     sum_row<1>(a.channels, squares, [=](std::int64_t i, auto lanes, V* s) {
-      const V v = load(x + i, lanes);
+      const V v = load(from + i, lanes);
       s[0] = fma(v, v, s[0]);
     });
     const double mean_square = squares[0] / static_cast<double>(a.channels);
-    a.saved[row] = static_cast<float>(1 / __builtin_sqrt(mean_square + a.epsilon));
-    const V rstd = splat(a.saved[row]);
-    for_vectors(a.channels, [=, &a](std::int64_t i, auto lanes) {
-      store(y + i, load(x + i, lanes) * rstd * load(a.gain + i, lanes), lanes);
-    });
+    saved[r] = static_cast<float>(1 / __builtin_sqrt(mean_square + a.epsilon));
   }
+  for (int r = 0; r < R; ++r) rstd[r] = splat(saved[r]);
+  for_vectors(a.channels, [&](std::int64_t i, auto lanes) {
+    const V gain = load(a.gain + i, lanes);
+    for (int r = 0; r < R; ++r) {
+      const std::int64_t at = r * a.channels + i;
+      store(y + at, load(x + at, lanes) * rstd[r] * gain, lanes);
+    }
+  });
 }
 
-// Adds block sums [channels] to doubles and clears them.
-LOCKSTEP_INLINE void flush(float* block, double* total, std::int64_t padded) {
-  for (std::int64_t i = 0; i < padded; i += kWidth) {
-    store(total + i, load(total + i) + to_double(load(block + i)));
-    store(block + i, splat(0.0f));
-  }
+void rms_norm_forward(const RowNormPass& a) {
+  for_row_groups(a.rows, [&a](std::int64_t row, auto count) {
+    rms_norm_rows<count.kRows>(a, a.x + row * a.channels, a.y + row * a.channels, a.saved + row);
+  });
 }
 
-// dx = rstd (g - mean(g) - x^ mean(g x^)) with g = dy gain; RMS norm lacks the middle term and
-// mean.
-template <bool layer>
-void row_norm_backward(const RowNormPass& a) {
-  const std::int64_t padded = (a.channels + kWidth - 1) / kWidth * kWidth;
-  double* const sum_gain = static_cast<double*>(a.workspace);
-  double* const sum_bias = sum_gain + padded;
-  float* const block_gain = reinterpret_cast<float*>(sum_bias + padded);
-  float* const block_bias = block_gain + padded;
-  for (std::int64_t i = 0; i < padded; i += kWidth) {
-    store(sum_gain + i, splat_double(0));
-    store(sum_bias + i, splat_double(0));
-    store(block_gain + i, splat(0.0f));
-    store(block_bias + i, splat(0.0f));
+// The rows of one group in backward; x^ as forward computed it.
+template <bool layer, int R>
+struct GradientRows {
+  const RowNormPass& a;
+  const float *x, *dy;
+  V mean[R], rstd[R], offset[R];
+
+  LOCKSTEP_INLINE GradientRows(const RowNormPass& a, std::int64_t row)
+      : a(a), x(a.x + row * a.channels), dy(a.dy + row * a.channels) {
+    for (int r = 0; r < R; ++r) {
+      const float* const saved = a.saved + (layer ? 3 : 1) * (row + r);
+      mean[r] = splat(layer ? saved[0] : 0.0f);
+      rstd[r] = splat(saved[layer ? 1 : 0]);
+      offset[r] = splat(layer ? saved[2] : 0.0f);
+    }
   }
-  for (std::int64_t row = 0; row < a.rows; ++row) {
-    const float* const x = a.x + row * a.channels;
-    const float* const dy = a.dy + row * a.channels;
-    const float* const saved = a.saved + (layer ? 3 : 1) * row;
-    const V mean = splat(layer ? saved[0] : 0.0f), rstd = splat(saved[layer ? 1 : 0]);
-    const V offset = splat(layer ? saved[2] : 0.0f);
-    const auto normal = [=](std::int64_t i, auto lanes) {
-      if constexpr (layer) return fma(load(x + i, lanes) - mean, rstd, offset);
-      return load(x + i, lanes) * rstd;
-    };
-    float sums[2];
-    sum_row<2>(a.channels, sums, [=, &a](std::int64_t i, auto lanes, V* s) {
-      const V d = load(dy + i, lanes), hat = normal(i, lanes);
-      const V g = d * load(a.gain + i, lanes);
+  template <class Lanes>
+  LOCKSTEP_INLINE V centred(int r, std::int64_t i, Lanes lanes) const {
+    const V v = load(x + r * a.channels + i, lanes);
+    return layer ? v - mean[r] : v;
+  }
+  template <class Lanes>
+  LOCKSTEP_INLINE V hat(int r, std::int64_t i, Lanes lanes) const {
+    return layer ? fma(centred(r, i, lanes), rstd[r], offset[r]) : centred(r, i, lanes) * rstd[r];
+  }
+};
+
+// Adds the rows to the band's column sums, and gives sum g and sum g x^ of each, g = dy gain.
+template <bool layer, int R>
+LOCKSTEP_INLINE void gradient_row_sums(const RowNormPass& a, const GradientRows<layer, R>& rows,
+                                       const RowNormSums& band, float (&sum_g)[R],
+                                       float (&sum_gx)[R]) {
+  V g_sum[R], gx_sum[R];
+  for (int r = 0; r < R; ++r) g_sum[r] = gx_sum[r] = splat(0.0f);
+  for_vectors(a.channels, [&](std::int64_t i, auto lanes) {
+    const V gain = load(a.gain + i, lanes);
+    V d_gain = load(band.gain + i), d_bias = load(band.bias + i);
+    for (int r = 0; r < R; ++r) {
+      const V d = load(rows.dy + r * a.channels + i, lanes), hat = rows.hat(r, i, lanes);
+      const V g = d * gain;
       if constexpr (layer) {
-        s[0] += g;
-        store(block_bias + i, load(block_bias + i) + d);
+        g_sum[r] += g;
+        d_bias += d;
       }
-      s[1] = fma(g, hat, s[1]);
-      store(block_gain + i, fma(d, hat, load(block_gain + i)));
-    });
-    if (a.dx != nullptr) {
-      float* const dx = a.dx + row * a.channels;
-      const auto n = static_cast<float>(a.channels);
-      const V minus_mean_g = splat(-sums[0] / n), minus_mean_gx = splat(-sums[1] / n);
-      for_vectors(a.channels, [=, &a](std::int64_t i, auto lanes) {
-        const V g = load(dy + i, lanes) * load(a.gain + i, lanes);
-        const V centred = layer ? g + minus_mean_g : g;
-        store(dx + i, rstd * fma(normal(i, lanes), minus_mean_gx, centred), lanes);
-      });
+      gx_sum[r] = fma(g, hat, gx_sum[r]);
+      d_gain = fma(d, hat, d_gain);
     }
-    if ((row + 1) % kGradientRows == 0 || row + 1 == a.rows) {
-      flush(block_gain, sum_gain, padded);
-      if constexpr (layer) flush(block_bias, sum_bias, padded);
-    }
+    store(band.gain + i, d_gain);
+    if constexpr (layer) store(band.bias + i, d_bias);
+  });
+  for (int r = 0; r < R; ++r) {
+    sum_g[r] = layer ? sum(g_sum[r]) : 0.0f;
+    sum_gx[r] = sum(gx_sum[r]);
+  }
+}
+
+// dx = rstd (g - mean(g) - x^ mean(g x^)); RMS norm lacks the middle term and its own mean.
+template <bool layer, bool accumulate, int R>
+LOCKSTEP_INLINE void input_gradient_rows(const RowNormPass& a, const GradientRows<layer, R>& rows,
+                                         float* dx, const float (&sum_g)[R],
+                                         const float (&sum_gx)[R]) {
+  const auto n = static_cast<float>(a.channels);
+  V by_hat[R], constant[R];
+  for (int r = 0; r < R; ++r) {
+    by_hat[r] = splat(-sum_gx[r] / n);
+    constant[r] = splat(-sum_g[r] / n);
   }
   for_vectors(a.channels, [&](std::int64_t i, auto lanes) {
-    store(a.d_gain + i, to_float(load(sum_gain + i)), lanes);
-    if constexpr (layer) store(a.d_bias + i, to_float(load(sum_bias + i)), lanes);
+    const V gain = load(a.gain + i, lanes);
+    for (int r = 0; r < R; ++r) {
+      const std::int64_t at = r * a.channels + i;
+      const V d = load(rows.dy + at, lanes);
+      const V g = layer ? fma(d, gain, constant[r]) : d * gain;
+      const V gradient = rows.rstd[r] * fma(rows.hat(r, i, lanes), by_hat[r], g);
+      store(dx + at, accumulate ? load(dx + at, lanes) + gradient : gradient, lanes);
+    }
   });
+}
+
+template <bool layer, int R>
+LOCKSTEP_INLINE void row_norm_backward_rows(const RowNormPass& a, std::int64_t row) {
+  const GradientRows<layer, R> rows(a, row);
+  float sum_g[R], sum_gx[R];
+  gradient_row_sums<layer, R>(a, rows, a.sums, sum_g, sum_gx);
+  if (a.dx == nullptr) return;
+  float* const dx = a.dx + row * a.channels;
+  if (a.accumulate) {
+    input_gradient_rows<layer, true, R>(a, rows, dx, sum_g, sum_gx);
+  } else {
+    input_gradient_rows<layer, false, R>(a, rows, dx, sum_g, sum_gx);
+  }
+}
+
+// Adds a band's sums to the doubles and clears them.
+LOCKSTEP_INLINE void end_band(float* band, double* total, std::int64_t channels) {
+  for_vectors(channels, [=](std::int64_t i, auto) {
+    store(total + i, load(total + i) + to_double(load(band + i)));
+    store(band + i, splat(0.0f));
+  });
+}
+
+template <bool layer>
+void row_norm_backward(const RowNormPass& a) {
+  for (std::int64_t row = 0; row < a.rows;) {
+    const std::int64_t left = kBandRows - (a.first_row + row) % kBandRows;
+    const std::int64_t rows = a.rows - row < left ? a.rows - row : left;
+    for_row_groups(rows, [&a, row](std::int64_t r, auto count) {
+      row_norm_backward_rows<layer, count.kRows>(a, row + r);
+    });
+    if (rows == left) {
+      end_band(a.sums.gain, a.sums.total_gain, a.channels);
+      if constexpr (layer) end_band(a.sums.bias, a.sums.total_bias, a.channels);
+    }
+    row += rows;
+  }
 }
 
 }  // namespace
