@@ -9,7 +9,7 @@
 #include "ops/isas.h"
 #include "ops/numbers.h"
 #include "ops/reference.h"
-#include "ops/run_op.h"
+#include "ops/sliced.h"
 
 namespace lockstep::ops {
 namespace {
@@ -164,6 +164,20 @@ TEST(Add, adds_and_rectifies_and_gives_both_gradients) {
         EXPECT_EQ(other, dx);
       });
     }
+  }
+}
+
+TEST(Elementwise, has_the_same_bits_for_every_number_of_slices) {
+  const std::int64_t samples = 6, n = samples * 16411;  // a prime: slices begin off the vectors
+  SlicedCase c{.inputs = {uniform(n, 1, -4, 4)}, .parameters = {}, .d_output = uniform(n, 2)};
+  for (Activation activation : kAll) {
+    const auto op = make(cpu_device(), Activate{n, activation, kSlope, samples});
+    on_every_isa([&](Isa) { expect_slices_agree(*op, c, samples); });
+  }
+  c.inputs.push_back(uniform(n, 3));
+  for (Activation activation : {Activation::kNone, Activation::kRelu}) {
+    const auto op = make(cpu_device(), Add{n, activation, samples});
+    expect_slices_agree(*op, c, samples);
   }
 }
 

@@ -4,7 +4,7 @@
 #include "lockstep/core/error.h"
 #include "ops/isas.h"
 #include "ops/numbers.h"
-#include "ops/run_op.h"
+#include "ops/sliced.h"
 
 namespace lockstep::ops {
 namespace {
@@ -62,6 +62,19 @@ TEST(Dropout, does_not_hide_nan) {
     OpRun run(*op, {Floats(1023, NAN)}, {}, 1023);
     for (float y : run.forward()) ASSERT_TRUE(std::isnan(y));
   });
+}
+
+TEST(Dropout, has_the_same_bits_for_every_number_of_slices) {
+  const std::int64_t samples = 6, n = samples * 64 * 257;
+  const SlicedCase c{.inputs = {uniform(n, 1)},
+                     .parameters = {},
+                     .d_output = uniform(n, 2),
+                     .random = kKeys[1]};
+  const auto op = make(cpu_device(), Dropout{n, 0.3f, samples});
+  on_every_isa([&](Isa) { expect_slices_agree(*op, c, samples); });
+  // Slices begin where blocks of numbers do.
+  EXPECT_EQ(make(cpu_device(), Dropout{6 * 32 * 1031, 0.3f, 6})->slices(), 3);
+  EXPECT_EQ(make(cpu_device(), Dropout{6 * 16411, 0.3f, 6})->slices(), 1);
 }
 
 TEST(Dropout, refuses_rates_outside_0_to_1) {

@@ -187,21 +187,24 @@ struct RmsNorm {
   std::int64_t samples = 1;
 };  // Zhang & Sennrich 2019
 
-// Elementwise.
+// Elementwise. elements = samples * elements of a sample: what slices() cuts.
 struct Activate {
   std::int64_t elements;
   Activation activation;
   float slope = 0.01f;
+  std::int64_t samples = 1;
 };
 struct Add {
   std::int64_t elements;
   Activation activation = Activation::kNone;
+  std::int64_t samples = 1;
 };  // inputs {a, b}; kNone or kRelu
 // Inverted dropout: kept with probability 1 - rate where word >= rate * 2^32, scaled by 1/(1-rate).
 // The mask is never stored: backward draws the same numbers again.
 struct Dropout {
   std::int64_t elements;
   float rate;
+  std::int64_t samples = 1;
 };
 
 // y = W[id]. inputs {ids int32 [rows], in [0, vocabulary)}; parameters {W [vocabulary, width]}.

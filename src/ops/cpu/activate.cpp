@@ -2,6 +2,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
 namespace {
@@ -11,6 +12,8 @@ class CpuActivate : public Op {
   explicit CpuActivate(const Activate& d) : d_(d) {
     LOCKSTEP_CHECK(d.elements > 0 && d.activation != Activation::kNone, "activation {} of {}",
                    name_of(d.activation), d.elements);
+    LOCKSTEP_CHECK(d.samples > 0 && d.elements % d.samples == 0, "{} elements in {} samples",
+                   d.elements, d.samples);
     if (!(d.slope >= 0)) {
       throw UserError("leaky_relu has slope {}; it must be 0 or more", d.slope);
     }
@@ -18,14 +21,17 @@ class CpuActivate : public Op {
 
   std::string_view kind() const override { return "activate"; }
 
-  void forward(const Args& args) const override {
-    loops().forward(args.output, args.inputs[0], d_.elements, d_.slope);
-  }
+  void forward(const Args& args) const override { forward_slice(args, {}); }
+  void backward(const Args& args) const override { backward_slice(args, {}); }
 
-  void backward(const Args& args) const override {
+  std::int64_t slices() const override { return sample_slices(d_.samples, d_.elements); }
+  void forward_slice(const Args& args, Slice slice) const override {
+    loops().forward(args.output, args.inputs[0], d_.elements / slice.count, d_.slope);
+  }
+  void backward_slice(const Args& args, Slice slice) const override {
     if (args.d_inputs[0] == nullptr) return;
     loops().backward(args.d_inputs[0], args.d_output, from_output() ? args.output : args.inputs[0],
-                     d_.elements, d_.slope);
+                     d_.elements / slice.count, d_.slope);
   }
 
   bool backward_needs_inputs() const override { return !from_output(); }

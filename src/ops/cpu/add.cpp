@@ -4,6 +4,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
 namespace {
@@ -11,27 +12,33 @@ namespace {
 class CpuAdd : public Op {
  public:
   explicit CpuAdd(const Add& d) : d_(d), relu_(d.activation == Activation::kRelu) {
-    LOCKSTEP_CHECK(d.elements > 0, "sum of {} elements", d.elements);
+    LOCKSTEP_CHECK(d.elements > 0 && d.samples > 0 && d.elements % d.samples == 0,
+                   "sum of {} elements in {} samples", d.elements, d.samples);
     LOCKSTEP_CHECK(relu_ || d.activation == Activation::kNone, "add fuses relu only");
   }
 
   std::string_view kind() const override { return "add"; }
 
-  void forward(const Args& args) const override {
+  void forward(const Args& args) const override { forward_slice(args, {}); }
+  void backward(const Args& args) const override { backward_slice(args, {}); }
+
+  std::int64_t slices() const override { return sample_slices(d_.samples, d_.elements); }
+  void forward_slice(const Args& args, Slice slice) const override {
     const auto sum = relu_ ? kernels().add_relu : kernels().add;
-    sum(args.output, args.inputs[0], args.inputs[1], d_.elements);
+    sum(args.output, args.inputs[0], args.inputs[1], d_.elements / slice.count);
   }
 
   // The second gradient comes first: d_inputs[0] may lie in the place of d_output.
-  void backward(const Args& args) const override {
+  void backward_slice(const Args& args, Slice slice) const override {
+    const std::int64_t n = d_.elements / slice.count;
     for (int i : {1, 0}) {
       float* const dx = args.d_inputs[i];
       if (dx == nullptr) continue;
       if (relu_) {
-        kernels().activation[static_cast<int>(Activation::kRelu)].backward(
-            dx, args.d_output, args.output, d_.elements, 0);
+        kernels().activation[static_cast<int>(Activation::kRelu)].backward(dx, args.d_output,
+                                                                           args.output, n, 0);
       } else if (dx != args.d_output) {
-        std::memcpy(dx, args.d_output, d_.elements * sizeof(float));
+        std::memcpy(dx, args.d_output, n * sizeof(float));
       }
     }
   }

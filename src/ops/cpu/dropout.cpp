@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
 namespace {
@@ -14,7 +16,8 @@ namespace {
 class CpuDropout : public Op {
  public:
   explicit CpuDropout(const Dropout& d) : d_(d) {
-    LOCKSTEP_CHECK(d.elements > 0, "dropout of {} elements", d.elements);
+    LOCKSTEP_CHECK(d.elements > 0 && d.samples > 0 && d.elements % d.samples == 0,
+                   "dropout of {} elements in {} samples", d.elements, d.samples);
     if (!(d.rate >= 0 && d.rate < 1)) {
       throw UserError("dropout has rate {}; it must be at least 0 and less than 1", d.rate);
     }
@@ -22,14 +25,21 @@ class CpuDropout : public Op {
 
   std::string_view kind() const override { return "dropout"; }
 
-  void forward(const Args& args) const override {
-    if (args.mode == Mode::kTrain) return multiply(args.random, args.output, args.inputs[0]);
-    if (args.output == args.inputs[0]) return;
-    std::memcpy(args.output, args.inputs[0], d_.elements * sizeof(float));
-  }
+  void forward(const Args& args) const override { forward_slice(args, {}); }
+  void backward(const Args& args) const override { backward_slice(args, {}); }
 
-  void backward(const Args& args) const override {
-    if (args.d_inputs[0] != nullptr) multiply(args.random, args.d_inputs[0], args.d_output);
+  // Slices begin where 16 Philox blocks of 4 numbers do.
+  std::int64_t slices() const override {
+    const std::int64_t slices = sample_slices(d_.samples, d_.elements);
+    return d_.elements % 64 == 0 ? std::gcd(slices, d_.elements / 64) : 1;
+  }
+  void forward_slice(const Args& args, Slice slice) const override {
+    if (args.mode == Mode::kTrain) return multiply(args, slice, args.output, args.inputs[0]);
+    if (args.output == args.inputs[0]) return;
+    std::memcpy(args.output, args.inputs[0], d_.elements / slice.count * sizeof(float));
+  }
+  void backward_slice(const Args& args, Slice slice) const override {
+    if (args.d_inputs[0] != nullptr) multiply(args, slice, args.d_inputs[0], args.d_output);
   }
 
   bool backward_needs_inputs() const override { return false; }
@@ -40,18 +50,21 @@ class CpuDropout : public Op {
   }
 
  private:
-  void multiply(const RandomKey& random, float* y, const float* x) const {
+  void multiply(const Args& args, Slice slice, float* y, const float* x) const {
     // The counter's first word numbers 2^32 blocks of 4 elements; a call stays within them.
     constexpr std::int64_t kSpan = std::int64_t{1} << 34;
-    for (std::int64_t begin = 0; begin < d_.elements; begin += kSpan) {
-      const auto counter = random.counter(begin / 4);
+    const std::int64_t n = d_.elements / slice.count, end = n * (slice.index + 1);
+    for (std::int64_t begin = n * slice.index; begin < end;) {
+      const std::int64_t length = std::min(kSpan - begin % kSpan, end - begin);
+      const auto counter = args.random.counter(begin / 4);
       const DropoutStream stream{
           .counter = {counter[0], counter[1], counter[2], counter[3]},
-          .key = random.seed,
+          .key = args.random.seed,
           // rate < 1 as a float is at most 1 - 2^-24, so that this fits.
           .threshold = static_cast<std::uint32_t>(std::ceil(double{d_.rate} * 0x1p32)),
           .scale = 1 / (1 - d_.rate)};
-      kernels().dropout(y + begin, x + begin, std::min(kSpan, d_.elements - begin), stream);
+      kernels().dropout(y, x, length, stream);
+      y += length, x += length, begin += length;
     }
   }
 
