@@ -1,0 +1,104 @@
+// Products of attention: tiles of C (+)= A B in registers, B's rows as vectors, A's numbers spread
+// over all lanes. Every element of C is one chain of fused multiply-adds in the order of the inner
+// dimension, whatever the tile: its bits depend on its own row and column alone.
+#include "ops/cpu/simd.h"
+
+namespace lockstep::ops {
+namespace {
+
+constexpr int kTileRows = 6;
+#if LOCKSTEP_SIMD == 512
+constexpr int kTileVectors = 4;  // 24 of 32 registers accumulate
+#else
+constexpr int kTileVectors = 1;  // 12 of 16 AVX2 registers
+#endif
+
+// Where A's number of row r and depth k lies.
+enum class Order { kByRow, kByDepth };  // a[r * a_step + k] or a[k * a_step + r]
+
+struct Product {
+  float* c;
+  std::int64_t c_step;  // floats between rows
+  const float* a;
+  std::int64_t a_step;
+  const float* b;
+  std::int64_t b_step;  // floats between the rows of depth k and k + 1
+  std::int64_t depth;
+  bool add;              // to C, else written
+  const float* factors;  // with add: row r of C is first multiplied by factors[r]; null: not
+};
+
+template <Order order, int rows, int vectors>
+void tile(const Product& p) {
+  V sum[rows][vectors];
+  if (!p.add) {
+    for (int r = 0; r < rows; ++r) {
+      for (int v = 0; v < vectors; ++v) sum[r][v] = splat(0.0f);
+    }
+  } else {
+    for (int r = 0; r < rows; ++r) {
+      for (int v = 0; v < vectors; ++v) sum[r][v] = load(p.c + r * p.c_step + v * kWidth);
+    }
+    if (p.factors != nullptr) {
+      for (int r = 0; r < rows; ++r) {
+        const V factor = splat(p.factors[r]);
+        for (int v = 0; v < vectors; ++v) sum[r][v] *= factor;
+      }
+    }
+  }
+  const float* a = p.a;
+  const float* b = p.b;
+  const std::int64_t a_step = p.a_step, b_step = p.b_step;
+  for (std::int64_t k = p.depth; k > 0; --k) {
+    V row[vectors];
+    for (int v = 0; v < vectors; ++v) row[v] = load(b + v * kWidth);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const V spread = splat(order == Order::kByRow ? a[r * a_step] : a[r]);
+      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(spread, row[v], sum[r][v]);
+    }
+    a += order == Order::kByRow ? 1 : a_step;
+    b += b_step;
+  }
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) store(p.c + r * p.c_step + v * kWidth, sum[r][v]);
+  }
+}
+
+template <Order order, int vectors>
+LOCKSTEP_INLINE void tile_of_rows(const Product& p, std::int64_t rows) {
+  static_assert(kTileRows == 6);
+  switch (rows) {
+    case 1: return tile<order, 1, vectors>(p);
+    case 2: return tile<order, 2, vectors>(p);
+    case 3: return tile<order, 3, vectors>(p);
+    case 4: return tile<order, 4, vectors>(p);
+    case 5: return tile<order, 5, vectors>(p);
+    default: return tile<order, 6, vectors>(p);
+  }
+}
+
+// C of up to kTileRows rows and any number of vectors, cut into parts of similar width.
+template <Order order>
+void multiply_strip(Product p, std::int64_t rows, std::int64_t vectors) {
+  while (vectors > 0) {
+    const std::int64_t parts = (vectors + kTileVectors - 1) / kTileVectors;
+    const std::int64_t width = (vectors + parts - 1) / parts;
+#if LOCKSTEP_SIMD == 512
+    switch (width) {
+      case 1: tile_of_rows<order, 1>(p, rows); break;
+      case 2: tile_of_rows<order, 2>(p, rows); break;
+      case 3: tile_of_rows<order, 3>(p, rows); break;
+      default: tile_of_rows<order, 4>(p, rows);
+    }
+#else
+    tile_of_rows<order, 1>(p, rows);
+#endif
+    p.c += width * kWidth;
+    p.b += width * kWidth;
+    vectors -= width;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::ops
