@@ -80,6 +80,11 @@ bool Declaration::applies_to(const std::string& value) const {
   return only_for.empty() || std::ranges::count(only_for, value) > 0;
 }
 
+bool Declaration::is_required_for(const std::string& value) const {
+  return required && applies_to(value) &&
+         (required_for.empty() || std::ranges::count(required_for, value) > 0);
+}
+
 void Declaration::validate(const std::string& key, const Value& value) const {
   LOCKSTEP_CHECK(value.index() == static_cast<std::size_t>(type), "a value of {} has another type",
                  key);

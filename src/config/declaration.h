@@ -32,7 +32,8 @@ struct Declaration {
   Range range;  // of a number, or of each number of a list
   Texts words;  // the only texts allowed, when not empty
   bool may_be_empty = true;
-  bool required = false;
+  bool required = false;  // for all that have the key, or for required_for alone
+  Texts required_for;
   std::string only_with;  // a key of the same section, or "kind" of a layer ...
   Texts only_for;         // ... that must have one of these values for this key to mean anything
   std::function<void(const Value&)> check;  // what range and words cannot say; throws UserError
@@ -40,6 +41,7 @@ struct Declaration {
   std::string type_text() const;     // "integer", "list of integers", ...
   std::string allowed_text() const;  // range or words; empty when everything of the type is
   bool applies_to(const std::string& value) const;
+  bool is_required_for(const std::string& value) const;
   void validate(const std::string& key, const Value& value) const;  // throws UserError
 };
 
@@ -58,7 +60,10 @@ struct Option : Declaration {
   Option&& in(Range r) && { return range = r, std::move(*this); }
   Option&& one_of(Texts allowed) && { return words = std::move(allowed), std::move(*this); }
   Option&& not_empty() && { return may_be_empty = false, std::move(*this); }
-  Option&& needed() && { return required = true, std::move(*this); }
+  Option&& needed(Texts values = {}) && {
+    required = true, required_for = std::move(values);
+    return std::move(*this);
+  }
   Option&& checked(std::function<void(const Value&)> f) && {
     return check = std::move(f), std::move(*this);
   }
@@ -72,7 +77,8 @@ struct Option : Declaration {
 template <class Owner, class At>
 Option<Owner> option(std::string name, At at, std::string help) {
   using Field = std::remove_reference_t<decltype(at(std::declval<Owner&>()))>;
-  using Held = std::conditional_t<std::is_same_v<Field, std::uint64_t>, std::int64_t, Field>;
+  using Held = std::conditional_t<std::is_integral_v<Field> && !std::is_same_v<Field, bool>,
+                                  std::int64_t, Field>;
   Option<Owner> o;
   o.name = std::move(name);
   o.help = std::move(help);

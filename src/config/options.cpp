@@ -46,13 +46,51 @@ Table data_table() {
                                    {"unit", Normalise::kUnit},
                                    {"standard", Normalise::kStandard}},
                   "Inputs as stored, mapped to [0, 1], or to mean 0 and deviation 1, by the "
-                  "training split's statistics."));
+                  "training split's statistics. Tokens stay as they are."));
   t.push_back(key("window", AT(data.window),
                   "Samples that a lane shuffles over. 0: chosen from the dataset.")
                   .at_least(0));
+  t.push_back(key("sequence", AT(data.sequence),
+                  "Tokens of a sample, where the dataset is text.")
+                  .between(1, 1 << 24));
   t.push_back(key("check_finite", AT(data.check_finite),
                   "Stop at a NaN or an infinity in an input, naming its row."));
   return t;
+}
+
+// Of the presets that read tokens.
+void add_token_model_keys(Table& t) {
+  const Texts both{"gpt", "llama"};
+  t.push_back(key("blocks", AT(model.preset.blocks), "Transformer blocks.")
+                  .between(1, 10000)
+                  .only("preset", both));
+  t.push_back(key("embedding", AT(model.preset.embedding), "Width of a token's embedding.")
+                  .at_least(1)
+                  .only("preset", both));
+  t.push_back(key("heads", AT(model.preset.heads), "Attention heads; they divide the embedding.")
+                  .at_least(1)
+                  .only("preset", both));
+  t.push_back(key("kv_heads", AT(model.preset.kv_heads),
+                  "Heads of keys and values, each shared by heads / kv_heads. 0: heads.")
+                  .at_least(0)
+                  .only("preset", {"llama"}));
+  t.push_back(key("feed_forward", AT(model.preset.feed_forward),
+                  "Hidden width of a block. 0: 4 x embedding (gpt), 8/3 x embedding up to a "
+                  "multiple of 64 (llama).")
+                  .at_least(0)
+                  .only("preset", both));
+  t.push_back(key("context", AT(model.preset.context),
+                  "Rows of the position table: the longest sequence. 0: data.sequence (gpt), 1024 "
+                  "(gpt2-124m).")
+                  .at_least(0)
+                  .only("preset", {"gpt", "gpt2-124m"}));
+  t.push_back(key("rotary", AT(model.preset.rotary),
+                  "Base of the rotation of queries and keys by position.")
+                  .above(0)
+                  .only("preset", {"llama"}));
+  t.push_back(key("tied", AT(model.preset.tied),
+                  "The output layer shares the embedding's weight.")
+                  .only("preset", both));
 }
 
 Table model_table() {
@@ -82,10 +120,11 @@ Table model_table() {
   t.push_back(
       key("dropout", AT(model.preset.dropout), "Probability that a hidden value is dropped.")
           .in({0, 1, false, true})
-          .only("preset", {"mlp", "lenet"}));
+          .only("preset", {"mlp", "lenet", "gpt", "gpt2-124m", "llama", "cosmoflow"}));
   t.push_back(key("width", AT(model.preset.width), "Channels of the first stage.")
                   .at_least(1)
                   .only("preset", {"resnet20"}));
+  add_token_model_keys(t);
   t.push_back(key("outputs", AT(model.outputs),
                   "Outputs of the model. 0: the target's classes, or its width.")
                   .at_least(0));
@@ -93,7 +132,7 @@ Table model_table() {
       key("loss", AT(model.loss), "Empty: softmax_cross_entropy for classes, mse for numbers.")
           .one_of(losses));
   t.push_back(key("metrics", AT(model.metrics),
-                  "Any of accuracy, topK (top5), mae, r2. Empty: by the loss.")
+                  "Any of accuracy, topK (top5), perplexity, mae, r2. Empty: by the loss.")
                   .checked([](const Value& v) { ops::make_metrics(std::get<Texts>(v)); }));
   return t;
 }
@@ -114,9 +153,14 @@ Table train_table() {
   t.push_back(
       key("steps", AT(train.steps), "Stop after this many steps. 0: by epochs.").at_least(0));
   t.push_back(key("seed", AT(train.seed), "Every random number of the run follows from it."));
-  t.push_back(key("precision", AT(train.precision), "Number format of the arithmetic.")
-                  .one_of({"fp32"})
-                  .not_empty());
+  t.push_back(choice<Run>("precision", AT(train.precision),
+                          named({ops::Precision::kFp32, ops::Precision::kBf16}),
+                          "Arithmetic of matrix products and convolutions; bf16: factors rounded, "
+                          "sums and parameters in fp32."));
+  t.push_back(choice<Run>("recompute", AT(train.recompute),
+                          named({nn::Recompute::kNone, nn::Recompute::kBlock}),
+                          "Activations that backward computes again to save memory: none, or all "
+                          "inside a block. The numbers are the same."));
   t.push_back(key("evaluate_every", AT(train.evaluate_every),
                   "Epochs between evaluations of data.val. 0: only at the end.")
                   .at_least(0));

@@ -12,9 +12,12 @@ OptionRow row(const std::string& section, const Option<Owner>& o, const Owner& d
   r.section = section;
   r.name = o.name;
   r.type = o.type_text();
-  r.default_text = o.required ? "" : toml_text(o.get(defaults));
+  r.default_text = o.required && o.required_for.empty() ? "" : toml_text(o.get(defaults));
   r.range = o.allowed_text();
   r.help = o.help;
+  if (!o.required_for.empty()) {
+    r.help += fmt::format(" Needed with {}.", fmt::join(o.required_for, ", "));
+  }
   r.words = o.type == Type::kYesNo ? Texts{"true", "false"} : o.words;
   if (!o.only_for.empty()) {
     r.only = fmt::format("{} = {}", o.only_with, fmt::join(o.only_for, ", "));

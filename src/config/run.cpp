@@ -99,7 +99,7 @@ nn::LayerSpec read_layer(const LayerEntry& written, std::size_t number) {
     places[entry.key] = entry.where;
   }
   for (const auto& o : layer_keys()) {
-    if (o.required && o.applies_to(layer.kind) && !places.contains(o.name)) {
+    if (o.is_required_for(layer.kind) && !places.contains(o.name)) {
       throw UserError(
           "{}: layer {} needs the key {}{}", written.where, number, o.name,
           o.name == "kind" ? fmt::format("; use one of {}", fmt::join(o.words, ", ")) : "");

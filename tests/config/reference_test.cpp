@@ -38,20 +38,21 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   const auto rows = [](const std::string& section) {
     return find_section(section)->options.size();
   };
-  EXPECT_EQ(rows("data"), 9U);
-  EXPECT_EQ(rows("model"), 8U);
-  EXPECT_EQ(rows("train"), 11U);
+  EXPECT_EQ(rows("data"), 10U);
+  EXPECT_EQ(rows("model"), 16U);
+  EXPECT_EQ(rows("train"), 12U);
   EXPECT_EQ(rows("optimizer"), 14U);  // total_steps follows from the run
   EXPECT_EQ(rows("parallel"), 4U);
   EXPECT_EQ(rows("run"), 5U);
   EXPECT_EQ(rows("checkpoint"), 3U);
   EXPECT_EQ(rows("log"), 2U);
-  [[maybe_unused]] const auto [path, input, target, train, val, test, normalise, window, check] =
-      train::DataSection{};
+  [[maybe_unused]] const auto [path, input, target, train, val, test, normalise, window, sequence,
+                               check] = train::DataSection{};
   [[maybe_unused]] const auto [preset, layers, outputs, loss, metrics] = train::ModelSection{};
-  [[maybe_unused]] const auto [name, hidden, activation, dropout, width] = nn::PresetOptions{};
-  [[maybe_unused]] const auto [batch, lanes, accumulate, epochs, steps, seed, precision, every,
-                               patience, delta, monitor] = train::TrainSection{};
+  [[maybe_unused]] const auto [name, hidden, activation, dropout, width, blocks, embedding, heads,
+                               kv_heads, feed_forward, context, rotary, tied] = nn::PresetOptions{};
+  [[maybe_unused]] const auto [batch, lanes, accumulate, epochs, steps, seed, precision, recompute,
+                               every, patience, delta, monitor] = train::TrainSection{};
   [[maybe_unused]] const auto [strategy, reduce, bucket, pretend] = train::ParallelSection{};
   [[maybe_unused]] const auto [threads, isa, device, watchdog, mixed] = train::RunSection{};
   [[maybe_unused]] const auto [dir, when, keep] = train::CheckpointSection{};

@@ -70,6 +70,15 @@ TEST(Resolved, layers_read_back) {
     layer.epsilon = 1e-3;
     layer.slope = -0.25;
     layer.groups = 5;
+    layer.vocabulary = 7;
+    layer.context = 9;
+    layer.heads = 4;
+    layer.kv_heads = 2;
+    layer.causal = false;
+    layer.rotary = 500;
+    layer.tied = "other";
+    layer.block = 3;
+    layer.deviation = 0.02;
     layer.name = kind + "x";
     layer.inputs = {"input", "other"};
     run.model.layers.push_back(layer);

@@ -7,6 +7,7 @@
 
 #include "lockstep/data/loader.h"
 #include "lockstep/nn/model.h"
+#include "lockstep/nn/program.h"
 #include "lockstep/optim/optimizer.h"
 
 namespace lockstep::train {
@@ -15,6 +16,7 @@ struct DataSection {
   std::string path, input, target, train = "train", val = "val", test = "test";
   data::Normalise normalise = data::Normalise::kStandard;
   std::int64_t window = 0;
+  std::int64_t sequence = 256;  // tokens of a sample, where the dataset is a token stream
   bool check_finite = true;
 };
 struct ModelSection {
@@ -27,7 +29,8 @@ struct ModelSection {
 struct TrainSection {
   std::int64_t batch = 256, lanes = 8, accumulate = 1, epochs = 10, steps = 0 /* 0: by epochs */;
   std::uint64_t seed = 1;
-  std::string precision = "fp32";
+  ops::Precision precision = ops::Precision::kFp32;
+  nn::Recompute recompute = nn::Recompute::kNone;
   std::int64_t evaluate_every = 1;     // epochs; 0: only at the end
   std::int64_t patience = 0;           // early stopping: evaluations without improvement; 0: off
   double min_delta = 0;
