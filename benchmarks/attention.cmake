@@ -1,0 +1,1 @@
+lockstep_benchmark(attention PLAIN SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/attention.cpp LIBS ops)
