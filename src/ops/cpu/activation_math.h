@@ -7,6 +7,11 @@
 namespace lockstep::ops {
 namespace {
 
+struct Identity {
+  static LOCKSTEP_INLINE V value(V x, V) { return x; }
+  static LOCKSTEP_INLINE V gradient(V dy, V, V) { return dy; }
+};
+
 struct Relu {
   static LOCKSTEP_INLINE V value(V x, V) { return relu(x); }
   static LOCKSTEP_INLINE V gradient(V dy, V y, V) {
@@ -32,6 +37,9 @@ struct Gelu {  // x Phi(x)
   }
 };
 
+// x sigmoid(z), z with the sign of x: where e^-z overflows, the quotient is x's zero.
+LOCKSTEP_INLINE V gated(V x, V z) { return x / (splat(1.0f) + exp(-z)); }
+
 // sigmoid(z) and its derivative. 1 - sigmoid is not formed: it would lose the digits of small
 // derivatives, which a cubic multiplies.
 struct Gate {
@@ -47,7 +55,7 @@ struct GeluTanh {  // x (1 + tanh u) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x +
   static constexpr float kTwice = 1.59576912f,
                          kCubic = 0.0713548163f;  // 2 sqrt(2/pi) (1, 0.044715)
   static LOCKSTEP_INLINE V twice(V x) { return x * fma(x * x, splat(kCubic), splat(kTwice)); }
-  static LOCKSTEP_INLINE V value(V x, V) { return x * sigmoid(twice(x)); }
+  static LOCKSTEP_INLINE V value(V x, V) { return gated(x, twice(x)); }
   static LOCKSTEP_INLINE V gradient(V dy, V x, V) {
     const Gate gate(twice(x));
     return dy * fma(gate.slope * x, fma(x * x, splat(3 * kCubic), splat(kTwice)), gate.value);
@@ -55,7 +63,7 @@ struct GeluTanh {  // x (1 + tanh u) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x +
 };
 
 struct Silu {
-  static LOCKSTEP_INLINE V value(V x, V) { return x * sigmoid(x); }
+  static LOCKSTEP_INLINE V value(V x, V) { return gated(x, x); }
   static LOCKSTEP_INLINE V gradient(V dy, V x, V) {
     const Gate gate(x);
     return dy * fma(gate.slope, x, gate.value);

@@ -48,6 +48,17 @@ LOCKSTEP_INLINE void for_vectors(std::int64_t n, F f) {
   if (i < n) f(i, Part{static_cast<int>(n - i)});
 }
 
+#if LOCKSTEP_SIMD != 512
+// a 2^n for whole n, |n| < 256, in two factors: rounded once where it becomes denormal, if a is in
+// [1/2, 2].
+LOCKSTEP_INLINE V scale_by_power(V a, V n) {
+  const V round = splat(12582912.0f);  // 1.5 * 2^23: the sum's low bits are n
+  const I whole = bits(n + round) - bits(round);
+  const I half = shift_right<1>(whole), rest = whole - half, bias = splat_int(127);
+  return a * from_bits(shift_left<23>(half + bias)) * from_bits(shift_left<23>(rest + bias));
+}
+#endif
+
 LOCKSTEP_INLINE V& operator+=(V& a, V b) { return a = a + b; }
 LOCKSTEP_INLINE V& operator*=(V& a, V b) { return a = a * b; }
 LOCKSTEP_INLINE V operator-(V a) { return from_bits(bits(a) ^ splat_int(INT32_MIN)); }

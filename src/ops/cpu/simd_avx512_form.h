@@ -35,6 +35,8 @@ LOCKSTEP_INLINE V operator*(V a, V b) { return {_mm512_mul_ps(a.x, b.x)}; }
 LOCKSTEP_INLINE V operator/(V a, V b) { return {_mm512_div_ps(a.x, b.x)}; }
 LOCKSTEP_INLINE V fma(V a, V b, V c) { return {_mm512_fmadd_ps(a.x, b.x, c.x)}; }  // a b + c
 LOCKSTEP_INLINE V sqrt(V a) { return {_mm512_sqrt_ps(a.x)}; }
+// a 2^n for whole n, |n| < 256: rounded once where it becomes denormal.
+LOCKSTEP_INLINE V scale_by_power(V a, V n) { return {_mm512_scalef_ps(a.x, n.x)}; }
 // Both give b where either is NaN.
 LOCKSTEP_INLINE V min(V a, V b) { return {_mm512_min_ps(a.x, b.x)}; }
 LOCKSTEP_INLINE V max(V a, V b) { return {_mm512_max_ps(a.x, b.x)}; }

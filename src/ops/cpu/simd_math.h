@@ -16,20 +16,18 @@ LOCKSTEP_INLINE V polynomial(V x, const float (&c)[count]) {
   return r;
 }
 
-// x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 P(r); 2^n in two factors, so that the result
-// overflows and becomes denormal where it should.
+// x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 P(r). Overflows and becomes denormal where it
+// should.
 LOCKSTEP_INLINE V exp(V x) {
   constexpr float kP[] = {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f};
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer
   x = max(splat(-104.0f), min(splat(89.0f), x));
   const V shifted = fma(x, splat(1.44269504f), splat(kRound));
-  const I n = bits(shifted) - bits(splat(kRound));
   const V whole = shifted - splat(kRound);
   V r = fma(whole, splat(-0.693359375f), x);  // exact: 0.693359375 has 10 bits
   r = fma(whole, splat(2.12194440e-4f), r);
   const V e = fma(r * r, polynomial(r, kP), r) + splat(1.0f);
-  const I half = shift_right<1>(n), rest = n - half, bias = splat_int(127);
-  return e * from_bits(shift_left<23>(half + bias)) * from_bits(shift_left<23>(rest + bias));
+  return scale_by_power(e, whole);
 }
 
 // x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); s = f / (2 + f);
