@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
 """Makes tests/golden/*.json: 20 losses of each preset, by PyTorch in float64 and float32.
 
+    make_golden.py [PRESET ...]      default: all
+
 Run by hand when a preset changes (needs PyTorch); the tests read the files only. Parameters and data
-come from splitmix64, which the C++ test computes too, so that the files hold losses alone.
+come from splitmix64, which the C++ test computes too. Of token models the files also hold the first step's
+logits and gradients.
 """
 import json
 import pathlib
+import re
 import sys
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+import token_models
 
 STEPS = 20
 ORDERS = 8
@@ -46,9 +52,10 @@ class Parameters:
             self.decayed[name] = decay
         return self.tensors[name]
 
-    def linear(self, name, x, out):
-        w = self.get(name + ".weight", (out, x.shape[1]), 2.0 ** round(np.log2(x.shape[1] ** -0.5)))
-        return F.linear(x, w, self.get(name + ".bias", (out,), 0.125, decay=False))
+    def linear(self, name, x, out, bias=True):
+        fan_in = x.shape[-1]
+        w = self.get(name + ".weight", (out, fan_in), 2.0 ** round(np.log2(fan_in**-0.5)))
+        return F.linear(x, w, self.get(name + ".bias", (out,), 0.125, decay=False) if bias else None)
 
     def conv(self, name, x, out, kernel, stride=1, padding=0, bias=True):
         fan_in = x.shape[1] * kernel * kernel
@@ -99,31 +106,65 @@ def resnet20(p, x):
     return p.linear("output", x.mean((2, 3)), 10)
 
 
-MODELS = {  # name: (function, sample [H, W, C], batch, lr)
-    "linear": (linear_model, (28, 28, 1), 32, 1e-3),
-    "mlp": (mlp, (28, 28, 1), 32, 1e-3),
-    "lenet": (lenet, (28, 28, 1), 32, 1e-3),
-    "resnet20": (resnet20, (16, 16, 3), 16, 1e-4),
+class Images:
+    """Uniform images and random classes."""
+
+    def __init__(self, function, sample, batch, lr):
+        self.function, self.sample, self.batch, self.lr, self.labels = function, sample, batch, lr, 1
+
+    def data(self, step, dtype):
+        values = uniform(step, self.batch * int(np.prod(self.sample))).reshape((self.batch,) + self.sample)
+        y = (splitmix64(500 + step, self.batch) % np.uint64(10)).astype(np.int64)
+        return torch.tensor(values, dtype=dtype).permute(0, 3, 1, 2), torch.tensor(y)
+
+
+class Tokens:
+    """Sequences that can be learned: the next token is one of two, by the last."""
+
+    def __init__(self, function, batch, lr):
+        self.function, self.sample, self.batch, self.lr = function, (token_models.TOKENS,), batch, lr
+        self.labels = token_models.TOKENS
+
+    def data(self, step, dtype):
+        words = splitmix64(step, self.batch * (self.labels + 1)).reshape(self.batch, -1)
+        rows = [words[:, 0] % np.uint64(token_models.VOCABULARY)]
+        for t in range(1, self.labels + 1):
+            drawn = words[:, t] % np.uint64(2)
+            rows.append((rows[-1] * np.uint64(3) + np.uint64(1) + drawn) % np.uint64(token_models.VOCABULARY))
+        rows = torch.tensor(np.stack(rows, 1).astype(np.int64))
+        return rows[:, :-1], rows[:, 1:]
+
+
+MODELS = {
+    "linear": Images(linear_model, (28, 28, 1), 32, 1e-3),
+    "mlp": Images(mlp, (28, 28, 1), 32, 1e-3),
+    "lenet": Images(lenet, (28, 28, 1), 32, 1e-3),
+    "resnet20": Images(resnet20, (16, 16, 3), 16, 1e-4),
+    "gpt": Tokens(token_models.gpt, 8, 1e-3),
+    "llama": Tokens(token_models.llama, 8, 1e-3),
 }
 
 
-def losses(model, sample, batch, lr, lanes, dtype, order=None):
+def sum_of_losses(model, p, x, y):
+    logits = model.function(p, x)
+    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1), reduction="sum")
+
+
+def losses(model, lanes, dtype, order=None):
     p, out, optimizer = Parameters(dtype), [], None
     for step in range(STEPS):
-        count = batch * int(np.prod(sample))
-        x = torch.tensor(uniform(step, count).reshape((batch,) + sample), dtype=dtype).permute(0, 3, 1, 2)
-        y = torch.tensor((splitmix64(500 + step, batch) % np.uint64(10)).astype(np.int64))
+        x, y = model.data(step, dtype)
         total = torch.zeros((), dtype=dtype)
         for lane in range(lanes):
-            part = np.arange(lane * batch // lanes, (lane + 1) * batch // lanes)
+            part = np.arange(lane * model.batch // lanes, (lane + 1) * model.batch // lanes)
             if order is not None:
                 part = order.permutation(part)
-            total = total + F.cross_entropy(model(p, x[part]), y[part], reduction="sum")
+            total = total + sum_of_losses(model, p, x[part], y[part])
         if optimizer is None:
             groups = [{"params": [t for n, t in p.tensors.items() if p.decayed[n] == d], "weight_decay": 0.01 * d}
                       for d in (True, False)]
-            optimizer = torch.optim.AdamW(groups, lr=lr)
-        loss = total / batch
+            optimizer = torch.optim.AdamW(groups, lr=model.lr)
+        loss = total / (model.batch * model.labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -131,25 +172,64 @@ def losses(model, sample, batch, lr, lanes, dtype, order=None):
     return out, list(p.tensors)
 
 
-def main():
+def first_step(model, dtype, order=None):
+    """Logits of sample 0, and of each parameter's gradient (of the sum of losses): up to 256 elements at equal
+    distances, the norm, and the inner product with numbers in [-1, 1), which every element enters."""
+    p = Parameters(dtype)
+    x, y = model.data(0, dtype)
+    part = np.arange(model.batch) if order is None else order.permutation(np.arange(model.batch))
+    sum_of_losses(model, p, x[part], y[part]).backward()
+    figures = {}
+    for name, tensor in p.tensors.items():
+        g = tensor.grad.detach().reshape(-1).double().numpy()
+        stride = -(-len(g) // 256)
+        figures[name] = {"elements": g[::stride], "norm": np.linalg.norm(g), "product": g @ uniform(1, len(g))}
+    return model.function(p, x[:1]).detach().reshape(-1).double().numpy(), figures
+
+
+def first_step_record(model):
+    logits, figures = first_step(model, torch.float64)
+    runs = [first_step(model, torch.float32, np.random.default_rng(i) if i > 0 else None) for i in range(ORDERS)]
+
+    def short(values):
+        return [float(f"{v:.9g}") for v in np.atleast_1d(values)]
+
+    record = {"logits": short(logits), "logits_deviation": max(np.abs(l - logits).max() for l, _ in runs), "gradients": {}}
+    for name, exact in figures.items():
+        entry = record["gradients"][name] = {}
+        for figure, value in exact.items():
+            entry[figure] = short(value)
+            entry[figure + "_deviation"] = float(max(np.abs(run[name][figure] - value).max() for _, run in runs))
+    return record
+
+
+def text(record):
+    """JSON with one list of numbers a line."""
+    lines = json.dumps(record, indent=1)
+    return re.sub(r"\[\s+([-0-9][^\]\[{]*?)\s+\]", lambda m: "[" + re.sub(r"\s+", " ", m.group(1)) + "]", lines) + "\n"
+
+
+def main(names):
     folder = pathlib.Path(__file__).parent
-    for name, (model, sample, batch, lr) in MODELS.items():
-        record = {"preset": name, "sample": sample, "batch": batch, "lr": lr, "pytorch": torch.__version__.split("+")[0],
-                  "runs": []}
+    for name in names or MODELS:
+        model = MODELS[name]
+        record = {"preset": name, "sample": model.sample, "batch": model.batch, "lr": model.lr,
+                  "pytorch": torch.__version__.split("+")[0], "runs": []}
         for lanes in (1, 4):
-            arguments = (model, sample, batch, lr, lanes)
-            reference, names = losses(*arguments, torch.float64)
+            reference, parameters = losses(model, lanes, torch.float64)
             # Rounding errors are one draw of many: the samples of a lane in other orders give the same sums
             # but for rounding. The deviation at a step is the largest of ORDERS runs.
             deviation = np.zeros(STEPS)
             for i in range(ORDERS):
-                single, _ = losses(*arguments, torch.float32, np.random.default_rng(i) if i > 0 else None)
+                single, _ = losses(model, lanes, torch.float32, np.random.default_rng(i) if i > 0 else None)
                 deviation = np.maximum(deviation, np.abs(np.array(single) - np.array(reference)))
             record["runs"].append({"lanes": lanes, "float64": reference, "float32_deviation": deviation.tolist()})
             print(name, lanes, reference[0], reference[-1], deviation.max())
-        record["parameters"] = names
-        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        record["parameters"] = parameters
+        if isinstance(model, Tokens):
+            record["first_step"] = first_step_record(model)
+        (folder / f"{name}.json").write_text(text(record))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
