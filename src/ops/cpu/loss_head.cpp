@@ -109,8 +109,9 @@ class CpuLossHead : public LossHead {
 
   void add_gradients(const HeadArgs& args, const Memory& m, std::int64_t begin,
                      std::int64_t rows) const {
-    const void* const packed = static_cast<const std::byte*>(args.packed) + data_begin_;
-    data_.run(m.logits, packed, args.d_x + begin * d_.in, false, {}, m.scratch, rows);
+    const void* w = args.parameters[0];
+    if (data_.packed_bytes() > 0) w = static_cast<const std::byte*>(args.packed) + data_begin_;
+    data_.run(m.logits, w, args.d_x + begin * d_.in, false, {}, m.scratch, rows);
     weights_.run(m.logits, args.x + begin * d_.in, args.d_parameters[0], begin > 0, {}, m.scratch,
                  rows);
     if (m.sums != nullptr) kernels().add_columns(m.sums, m.logits, rows, d_.classes);
