@@ -79,7 +79,7 @@ def main():
     llama = LlamaForCausalLM(LlamaConfig(hidden_size=ours.WIDTH, intermediate_size=ours.FEED_FORWARD,
                                          num_hidden_layers=ours.BLOCKS, num_attention_heads=ours.LLAMA_HEADS,
                                          num_key_value_heads=ours.LLAMA_KV_HEADS, max_position_embeddings=ours.TOKENS,
-                                         rms_norm_eps=1e-6, tie_word_embeddings=False, **common))
+                                         rms_norm_eps=1e-5, tie_word_embeddings=False, **common))
     good = [compare("gpt", gpt.double()), compare("llama", llama.double())]
     return 0 if all(good) else 1
 

@@ -18,7 +18,7 @@ def layer_norm(p, name, x):
 
 def rms_norm(p, name, x):
     gain = p.get(name + ".weight", (WIDTH,), 0.25, decay=False, offset=1.0)
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * gain
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * gain
 
 
 def rotate(x):
