@@ -62,7 +62,7 @@ class Lines {
 };
 
 struct Gradients {
-  Values output, d_input;
+  Values output, d_input, d_residual;
   std::vector<Values> d_parameters;
   bool operator==(const Gradients& o) const {
     const auto same = [](const Values& a, const Values& b) {
@@ -70,6 +70,7 @@ struct Gradients {
              (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
     };
     bool equal = same(output, o.output) && same(d_input, o.d_input) &&
+                 same(d_residual, o.d_residual) &&
                  d_parameters.size() == o.d_parameters.size();
     for (std::size_t i = 0; equal && i < d_parameters.size(); ++i) {
       equal = same(d_parameters[i], o.d_parameters[i]);
@@ -82,6 +83,8 @@ struct OpCase {
   Values input, d_output;
   std::vector<Values> parameters;
   bool want_d_input = true;
+  Values residual;  // the second input; empty: none
+  RandomKey random;
 };
 
 // Forward and backward. shift: bytes by which every tensor is moved off a page's start.
@@ -101,8 +104,9 @@ inline Gradients run(const Op& op, const OpCase& c, std::size_t shift = 0) {
   const Lines saved(op.saved_bytes()), workspace(op.workspace_bytes()), packed(op.packed_bytes());
   op.pack(parameters.data(), packed.data());
 
-  const float* inputs[] = {input.floats()};
-  float* d_inputs[] = {c.want_d_input ? d_input.floats() : nullptr};
+  const Lines residual(c.residual, shift), d_residual(c.residual.size() * sizeof(float), shift);
+  const float* inputs[] = {input.floats(), residual.floats()};
+  float* d_inputs[] = {c.want_d_input ? d_input.floats() : nullptr, d_residual.floats()};
   const auto stream = cpu_device().make_stream();
   Args args;
   args.inputs = inputs;
@@ -111,6 +115,7 @@ inline Gradients run(const Op& op, const OpCase& c, std::size_t shift = 0) {
   args.saved = saved.data();
   args.workspace = workspace.data();
   args.packed = packed.data();
+  args.random = c.random;
   args.stream = stream.get();
   op.forward(args);
   std::memset(workspace.data(), 0xFF, op.workspace_bytes());
@@ -121,7 +126,7 @@ inline Gradients run(const Op& op, const OpCase& c, std::size_t shift = 0) {
   if (!op.backward_needs_output()) args.output = nullptr;
   op.backward(args);
 
-  Gradients g{output.values(), d_input.values(), {}};
+  Gradients g{output.values(), d_input.values(), d_residual.values(), {}};
   for (std::size_t i = 0; i < c.parameters.size(); ++i)
     g.d_parameters.push_back(held[2 * i + 1]->values());
   return g;

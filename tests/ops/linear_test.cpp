@@ -15,9 +15,10 @@ constexpr Size kSizes[] = {{1, 1, 1},     {7, 1, 31},    {31, 7, 1},     {32, 33
                            {67, 65, 129}, {1000, 3, 17}, {2049, 16, 48}};
 
 OpCase case_of(const Size& s, bool bias) {
-  OpCase c{random_values(s.rows * s.in, 1),
-           random_values(s.rows * s.out, 2),
-           {random_values(s.out * s.in, 3)}};
+  OpCase c;
+  c.input = random_values(s.rows * s.in, 1);
+  c.d_output = random_values(s.rows * s.out, 2);
+  c.parameters = {random_values(s.out * s.in, 3)};
   if (bias) c.parameters.push_back(random_values(s.out, 4));
   return c;
 }
@@ -42,7 +43,8 @@ void check(const Size& s, bool bias, Activation activation) {
   const auto op = make(cpu_device(), Linear{s.rows, s.in, s.out, bias, activation});
   const OpCase c = case_of(s, bias);
   const Gradients got = run(*op, c);
-  const auto& [x, dy, p, want] = c;
+  const auto &x = c.input, &dy = c.d_output;
+  const auto& p = c.parameters;
   const auto w = [&](std::int64_t o, std::int64_t i) { return p[0][o * s.in + i]; };
   Values masked = dy;
 
@@ -88,6 +90,115 @@ TEST(Linear, matches_double_loops_over_edge_sizes) {
 TEST(Linear, gradients_match_finite_differences) {
   const Size s{7, 11, 5};
   expect_slopes(*make(cpu_device(), Linear{s.rows, s.in, s.out}), case_of(s, true));
+}
+
+double activated(Activation a, double x) {
+  switch (a) {
+    case Activation::kRelu: return std::max(x, 0.0);
+    case Activation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    default: return x;
+  }
+}
+
+double slope(Activation a, double x) {
+  constexpr double kStep = 1e-5;
+  return (activated(a, x + kStep) - activated(a, x - kStep)) / (2 * kStep);
+}
+
+// y = dropout(act(x W^T + b)) + residual and its gradients in double; z from the op itself would
+// hide a wrong product, so all is computed here.
+void check_options(const Linear& d) {
+  SCOPED_TRACE(testing::Message() << name_of(d.activation) << (d.residual ? ", residual" : "")
+                                  << ", dropout " << d.dropout << ", " << d.rows << " x " << d.in
+                                  << " -> " << d.out << (d.bias ? ", bias" : ""));
+  OpCase c = case_of({d.rows, d.in, d.out}, d.bias);
+  if (d.residual) c.residual = random_values(d.rows * d.out, 8);
+  c.random = {.seed = 5, .step = 9, .lane_micro = 1, .op = 4};
+  const Gradients got = run(*make(cpu_device(), d), c);
+  std::vector<double> dz(d.rows * d.out), dw(d.out * d.in), db(d.out), dx(d.rows * d.in);
+  const double scale = 1 / (1 - double{d.dropout});
+  for (std::int64_t e = 0; e < d.rows * d.out; ++e) {
+    const std::int64_t r = e / d.out, o = e % d.out;
+    double z = d.bias ? c.parameters[1][o] : 0;
+    for (std::int64_t i = 0; i < d.in; ++i) {
+      z += double{c.input[r * d.in + i]} * c.parameters[0][o * d.in + i];
+    }
+    const bool kept = c.random.word(e) >= std::ceil(double{d.dropout} * 0x1p32);
+    const double factor = d.dropout == 0 ? 1 : kept ? scale : 0;
+    const double y = activated(d.activation, z) * factor + (d.residual ? c.residual[e] : 0);
+    ASSERT_NEAR(got.output[e], y, 1e-5) << "y " << e;
+    dz[e] = c.d_output[e] * factor * slope(d.activation, z);
+    db[o] += dz[e];
+    for (std::int64_t i = 0; i < d.in; ++i) {
+      dw[o * d.in + i] += dz[e] * c.input[r * d.in + i];
+      dx[r * d.in + i] += dz[e] * c.parameters[0][o * d.in + i];
+    }
+  }
+  const double bound = 1e-5 * std::sqrt(static_cast<double>(std::max(d.rows, d.out)));
+  for (std::size_t i = 0; i < dw.size(); ++i) {
+    ASSERT_NEAR(got.d_parameters[0][i], dw[i], bound) << "dW " << i;
+  }
+  for (std::size_t i = 0; i < dx.size(); ++i) ASSERT_NEAR(got.d_input[i], dx[i], bound) << "dx " << i;
+  for (std::size_t i = 0; d.bias && i < db.size(); ++i) {
+    ASSERT_NEAR(got.d_parameters[1][i], db[i], bound) << "db " << i;
+  }
+  EXPECT_EQ(got.d_residual, d.residual ? c.d_output : Values());
+}
+
+TEST(Linear, fuses_activation_dropout_and_residual) {
+  for (const Size& s : {Size{1, 7, 31}, Size{33, 31, 49}, Size{40, 5, 131}, Size{300, 6, 3}}) {
+    for (const Activation a : {Activation::kNone, Activation::kRelu, Activation::kGelu,
+                               Activation::kGeluTanh, Activation::kSilu}) {
+      for (const float dropout : {0.0f, 0.25f}) {
+        for (const bool residual : {false, true}) {
+          check_options({.rows = s.rows, .in = s.in, .out = s.out, .bias = residual || s.in != 5,
+                         .activation = a, .residual = residual, .dropout = dropout});
+        }
+      }
+    }
+  }
+}
+
+TEST(Linear, evaluates_without_dropout_and_saves_nothing) {
+  Linear d{.rows = 9, .in = 33, .out = 17, .activation = Activation::kGelu};
+  const OpCase c = case_of({9, 33, 17}, true);
+  const Gradients want = run(*make(cpu_device(), d), c);
+  d.dropout = 0.5f;
+  const auto op = make(cpu_device(), d);
+  const Lines packed(op->packed_bytes()), workspace(op->workspace_bytes());
+  const float* parameters[] = {c.parameters[0].data(), c.parameters[1].data()};
+  op->pack(parameters, packed.data());
+  Values y(c.d_output.size(), NAN);
+  const float* inputs[] = {c.input.data()};
+  Args args;
+  args.inputs = inputs;
+  args.output = y.data();
+  args.parameters = parameters;
+  args.workspace = workspace.data();
+  args.packed = packed.data();
+  args.mode = Mode::kEvaluate;
+  op->forward(args);
+  EXPECT_EQ(y, want.output);
+}
+
+// Rows where W is packed for the data gradient once a step, and where each call packs it.
+TEST(Linear, gives_a_row_the_same_gradient_among_few_and_many) {
+  const Size many{256, 65, 33}, few{32, 65, 33};
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const OpCase all = case_of(many, false);
+    OpCase part = all;
+    part.input.resize(few.rows * few.in);
+    part.d_output.resize(few.rows * few.out);
+    Linear d{.rows = many.rows, .in = many.in, .out = many.out, .bias = false};
+    d.precision = precision;
+    const Values whole = run(*make(cpu_device(), d), all).d_input;
+    d.rows = few.rows;
+    const Values some = run(*make(cpu_device(), d), part).d_input;
+    EXPECT_EQ(some, Values(whole.begin(), whole.begin() + few.rows * few.in));
+  }
 }
 
 TEST(Linear, leaves_out_the_data_gradient_of_a_first_layer) {

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/cpu/kernels.h"
+
 namespace lockstep::ops {
 
 // Three spatial dimensions, outermost first; a missing one has extent 1. Plain data: a function
@@ -14,6 +16,20 @@ struct PoolGeometry {
   std::int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
   std::int64_t stride[3] = {1, 1, 1}, padding[3] = {0, 0, 0};
   std::int64_t window = 1;  // places in a window
+};
+
+// to (null: not wanted) = act'(from) times dropped d_output, all [rows, columns]; d_bias [columns] =
+// its sum over rows: bands of 32 rows in fp32, bands in double, in order.
+struct LinearGradient {
+  const float *d_output, *from;  // from: of the activation, input or (relu) output; null without
+  float* to;
+  float* d_bias;  // null, with band and sums: not wanted
+  float* band;    // scratch, [columns]
+  double* sums;   // scratch, [columns rounded up to 16]
+  std::int64_t rows, columns;
+  int activation;  // of enum Activation
+  bool drop;
+  DropoutStream stream;  // of element 0
 };
 
 struct DenseKernels {
@@ -26,6 +42,8 @@ struct DenseKernels {
   // order. sums: scratch, columns doubles.
   void (*prepare_gradient)(float* masked, float* d_bias, double* sums, const float* d_output,
                            const float* output, std::int64_t rows, std::int64_t columns);
+
+  void (*linear_gradient)(const LinearGradient& g);
 
   // panels[p][k][j] = weights[p * width + j][k], +0 beyond the edges: weights [out, in] as the
   // second factor of x W^T, in panels of `width` (a multiple of 16) outputs and `depth` >= in rows.

@@ -4,11 +4,11 @@
 #include "ops/cpu/gemm.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/isa.h"
+#include "ops/cpu/dropout_stream.h"
 #include "ops/cpu/gemm_kernels.h"
 
 namespace lockstep::ops {
@@ -22,6 +22,7 @@ constexpr std::int64_t kDepth = 256;    // words of a block: a panel of B then f
 constexpr std::int64_t kRows = 240;     // of A's part in L2, whole strips in every form
 constexpr std::int64_t kColumns = 3072;  // of B's part, whole panels in every form
 constexpr std::int64_t kPackedB = 4 << 20;  // bytes of B's part, in L3
+constexpr std::int64_t kManyRows = 256;     // from there W is packed again in each data gradient
 constexpr std::int64_t kLine = 16;          // words
 
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -47,15 +48,7 @@ std::int64_t equal_parts(std::int64_t whole, std::int64_t most, std::int64_t ste
 
 TileEnd tile_end(const GemmEpilogue& e, std::int64_t elements) {
   TileEnd end{e.bias, e.before, e.residual, static_cast<int>(e.activation), e.dropout > 0, {}, 0};
-  if (!end.drop) return end;
-  // The counter's first word numbers 2^32 blocks of 4 elements.
-  LOCKSTEP_CHECK(e.first_element + elements <= std::int64_t{1} << 34, "dropout of {} elements",
-                 e.first_element + elements);
-  const auto counter = e.random.counter(0);
-  end.stream = {.counter = {counter[0], counter[1], counter[2], counter[3]},
-                .key = e.random.seed,
-                .threshold = static_cast<std::uint32_t>(std::ceil(double{e.dropout} * 0x1p32)),
-                .scale = 1 / (1 - e.dropout)};
+  if (end.drop) end.stream = dropout_stream(e.random, e.dropout, e.first_element + elements);
   end.first_element = e.first_element;
   return end;
 }
@@ -89,39 +82,53 @@ Gemm::Cut Gemm::cut(std::int64_t rows_now) const {
   if (form_ == Form::kForward) c = {rows, out_, in_};
   if (form_ == Form::kData) c = {rows, in_, out_};
   if (form_ == Form::kWeights) c = {out_, in_, rows};
+  if (rows == 0) return c;
   const std::int64_t numbers = kernels_->numbers;
   // The depth of a block decides in what order products are added: a function of k alone.
   c.depth = equal_parts(c.k, kDepth * numbers, 8 * numbers);
   c.rows = equal_parts(c.m, kRows, 24);
   c.columns = std::min(kColumns, round_up(c.n, kernels_->panel));
-  const std::int64_t block_bytes = c.columns * c.depth / numbers * 4;
+  const std::int64_t block_bytes = 4 * std::min(c.columns, round_up(c.n, kLine)) * c.depth / numbers;
   c.deep_depth = std::max(kPackedB / block_bytes, std::int64_t{1}) * c.depth;
   return c;
 }
 
+bool Gemm::packed_before() const {
+  return form_ == Form::kForward || (form_ == Form::kData && rows_ < kManyRows);
+}
+
 std::size_t Gemm::packed_bytes() const {
-  if (form_ != Form::kForward) return 0;
-  return 4 * round_up(out_, kLine) * divide_up(in_, kernels_->numbers);
+  if (!packed_before()) return 0;
+  const Cut c = cut(-1);
+  return 4 * round_up(c.n, kLine) * divide_up(c.k, kernels_->numbers);
 }
 
 void Gemm::pack(const float* w, void* packed) const {
-  if (form_ != Form::kForward) return;
-  kernels_->pack_transposed(static_cast<float*>(packed), divide_up(in_, kernels_->numbers), w, in_,
-                            out_, in_);
+  if (!packed_before()) return;
+  auto* const panels = static_cast<float*>(packed);
+  if (form_ == Form::kForward) {
+    kernels_->pack_transposed(panels, divide_up(in_, kernels_->numbers), w, in_, out_, in_);
+  } else {
+    kernels_->pack_panels(panels, divide_up(out_, kernels_->numbers), w, in_, in_, out_);
+  }
 }
 
-std::size_t Gemm::packed_a_bytes(const Cut& c) const {
+// Fewer rows than planned may be cut into larger parts, so these hold any.
+std::size_t Gemm::packed_a_bytes() const {
   if (form_ != Form::kWeights && precision_ == Precision::kFp32) return 0;
-  return 4 * round_up(c.rows, 24) * (round_up(c.depth / kernels_->numbers, kLine) + kLine);
+  const std::int64_t rows = form_ == Form::kWeights ? out_ : rows_;
+  return 4 * round_up(std::min(rows, kRows), 24) * (kDepth + kLine);
 }
 
-std::size_t Gemm::workspace_bytes() const {
-  const Cut c = cut(-1);
-  if (form_ == Form::kForward) return packed_a_bytes(c);
-  const std::int64_t depth = std::min(c.deep_depth, round_up(c.k, kernels_->numbers));
-  return packed_a_bytes(c) +
-         4 * std::min(c.columns, round_up(c.n, kLine)) * depth / kernels_->numbers;
+std::size_t Gemm::packed_b_bytes() const {
+  if (packed_before()) return 0;
+  const std::int64_t depth = form_ == Form::kWeights ? rows_ : out_;
+  const std::int64_t columns = std::min(kColumns, round_up(in_, kLine));
+  return 4 * columns *
+         std::min(divide_up(depth, kernels_->numbers), std::max(kPackedB / 4 / columns, kDepth));
 }
+
+std::size_t Gemm::workspace_bytes() const { return packed_a_bytes() + packed_b_bytes(); }
 
 void Gemm::run(const float* a, const void* b, float* c, bool accumulate,
                const GemmEpilogue& epilogue, void* workspace, std::int64_t rows_now) const {
@@ -136,7 +143,7 @@ void Gemm::run(const float* a, const void* b, float* c, bool accumulate,
   const GemmKernels& kernels = *kernels_;
   const std::int64_t numbers = kernels.numbers;
   auto* const packed_a = static_cast<float*>(workspace);
-  float* const packed_b = packed_a + packed_a_bytes(this->cut(-1)) / sizeof(float);
+  float* const packed_b = packed_a + packed_a_bytes() / sizeof(float);
   const auto* const b_floats = static_cast<const float*>(b);
   const TileEnd end = tile_end(epilogue, cut.m * cut.n);
 
@@ -146,12 +153,12 @@ void Gemm::run(const float* a, const void* b, float* c, bool accumulate,
   for (block.column = 0; block.column < cut.n; block.column += cut.columns) {
     block.columns = std::min(cut.columns, cut.n - block.column);
     const std::int64_t deep =
-        form_ == Form::kForward ? round_up(cut.k, numbers) : cut.deep_depth;
+        packed_before() ? round_up(cut.k, numbers) : cut.deep_depth;
     for (std::int64_t deep_begin = 0; deep_begin < cut.k; deep_begin += deep) {
       const std::int64_t deep_end = std::min(deep_begin + deep, cut.k);
       const float* panels = packed_b;
       const std::int64_t panel_words = divide_up(deep_end - deep_begin, numbers);
-      if (form_ == Form::kForward) {
+      if (packed_before()) {
         panels = b_floats + block.column * panel_words;
       } else {
         kernels.pack_panels(packed_b, panel_words, b_floats + deep_begin * cut.n + block.column,

@@ -38,7 +38,7 @@ class Gemm {
   Gemm(Form form, std::int64_t rows, std::int64_t in, std::int64_t out, Precision precision);
 
   // Of W in the kernel's own layout, which is then what run() takes as b. 0: b is W itself (kData
-  // at many rows, always x for kWeights).
+  // at 256 rows or more), or x for kWeights.
   std::size_t packed_bytes() const;
   void pack(const float* w, void* packed) const;
   std::size_t workspace_bytes() const;  // 64-byte aligned scratch of run()
@@ -56,7 +56,9 @@ class Gemm {
     std::int64_t depth, deep_depth;  // of a block; of B's part, whole blocks
   };
   Cut cut(std::int64_t rows_now) const;
-  std::size_t packed_a_bytes(const Cut& cut) const;
+  bool packed_before() const;  // b is what pack() wrote
+  std::size_t packed_a_bytes() const;  // of a part, in the workspace
+  std::size_t packed_b_bytes() const;
 
   Form form_;
   std::int64_t rows_, in_, out_;

@@ -1,144 +1,154 @@
-// Linear by oneDNN's matmul: y = x W^T + b, dx = dy W, dW = dy^T x.
+// Linear by our own matrix products (gemm.h): y = x W^T, dx = dy W, dW = dy^T x.
 //
-// Measured on one core (286 GFLOP/s of FMA peak), 1024 -> 1024, rows 128 / 16, GFLOP/s:
-//   forward:        packed 255 / 256, flat weights 241 / 163, inner_product packed 260 / 255
-//   data gradient:  packed 259 / 257, flat weights 241 / 167, inner_product packed 244 / 166
-//   weight gradient: matmul with dy as a transposed factor 253 / 230; inner_product to the flat
-//   layout 247 / 227, to its own layout 254 / 229 and 280 us more to bring that to the flat one.
-// So matmul does all three, and the gradient goes straight into the flat buffer.
+// Not in slices: the gradient of W wants all of dy at once, which a sweep by slices would have to
+// keep for each of its layers, and a product reads its factors too rarely to gain from slices.
 #include <algorithm>
+#include <cstring>
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/dense_kernels.h"
-#include "ops/cpu/weight_form.h"
+#include "ops/cpu/dropout_stream.h"
+#include "ops/cpu/gemm.h"
 
 namespace lockstep::ops {
 namespace {
 
-using Tag = dnnl::memory::format_tag;
-using Layout = dnnl::memory::desc;
+constexpr std::size_t line_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-struct Product {
-  Primitive primitive;
-  WeightForm weights;
-};
-
-// to = from x weights (+ bias). Only oneDNN's batch-reduced kernels gain from packed weights; the
-// others pack in their own way inside.
-Product make_product(const Layout& from, const Layout& flat, const Layout& to, bool bias,
-                     std::size_t& packed_bytes) {
-  const auto describe = [&](const Layout& weights) {
-    const auto attributes = strict_attributes();
-    const auto description =
-        bias ? dnnl::matmul::desc(from, weights, dense({1, to.dims()[1]}, Tag::ab), to)
-             : dnnl::matmul::desc(from, weights, to);
-    return dnnl::matmul::primitive_desc(description, attributes, onednn_engine());
-  };
-  auto description = describe(dense(flat.dims(), Tag::any));
-  if (description.weights_desc().data.format_desc.blocking.inner_nblks == 0) {
-    description = describe(flat);
-  }
-  std::vector<Primitive::Port> ports = {
-      {DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, description.weights_desc()}, {DNNL_ARG_DST, to}};
-  if (bias) ports.push_back({DNNL_ARG_BIAS, description.bias_desc()});
-  return {Primitive(dnnl::matmul(description), description, std::move(ports)),
-          WeightForm(flat, description.weights_desc(), packed_bytes)};
+bool fused(Activation a) {
+  return a == Activation::kNone || a == Activation::kRelu || a == Activation::kGelu ||
+         a == Activation::kGeluTanh || a == Activation::kSilu;
 }
 
 class LinearOp : public Op {
  public:
-  explicit LinearOp(const Linear& d) : d_(d) {
-    use_one_thread();
-    const Layout x = dense({d.rows, d.in}, Tag::ab), y = dense({d.rows, d.out}, Tag::ab);
-    forward_ = make_product(x, dense({d.in, d.out}, Tag::ba), y, d.bias, packed_bytes_);
-    if (d.need_d_input) {
-      data_ = make_product(y, dense({d.out, d.in}, Tag::ab), x, false, packed_bytes_);
-    }
-    const Layout y_transposed = dense({d.out, d.rows}, Tag::ba), w = dense({d.out, d.in}, Tag::ab);
-    const dnnl::matmul::primitive_desc description({y_transposed, x, w}, strict_attributes(),
-                                                   onednn_engine());
-    weights_ = Primitive(dnnl::matmul(description), description,
-                         {{DNNL_ARG_SRC, y_transposed}, {DNNL_ARG_WEIGHTS, x}, {DNNL_ARG_DST, w}});
-
-    const std::size_t masked = relu() ? line_up(sizeof(float) * d.rows * d.out) : 0;
-    const std::size_t sums = d.bias ? line_up(sizeof(double) * (d.out + 15)) : 0;
-    sums_begin_ = masked;
-    scratch_begin_ = masked + sums;
-    workspace_bytes_ =
-        scratch_begin_ + std::max({forward_.primitive.scratch_bytes(),
-                                   data_.primitive.scratch_bytes(), weights_.scratch_bytes()});
-  }
+  explicit LinearOp(const Linear& d)
+      : d_(d),
+        forward_(Gemm::Form::kForward, d.rows, d.in, d.out, d.precision),
+        data_(Gemm::Form::kData, d.rows, d.in, d.out, d.precision),
+        weights_(Gemm::Form::kWeights, d.rows, d.in, d.out, d.precision) {}
 
   std::string_view kind() const override { return "linear"; }
 
   void forward(const Args& args) const override {
-    const void* w = forward_.weights.find(args.parameters[0], args.packed);
-    void* scratch = static_cast<std::byte*>(args.workspace) + scratch_begin_;
-    if (d_.bias) {
-      forward_.primitive.run({args.inputs[0], w, args.output, args.parameters[1]}, scratch);
-    } else {
-      forward_.primitive.run({args.inputs[0], w, args.output}, scratch);
-    }
-    // Not oneDNN's post-op, which turns NaN into 0 and would hide a broken sample. About 10 us for
-    // 128 x 1024, 1 % of the product.
-    if (relu()) dense_kernels().relu(args.output, d_.rows * d_.out);
+    const bool train = args.mode == Mode::kTrain;
+    GemmEpilogue end;
+    end.bias = d_.bias ? args.parameters[1] : nullptr;
+    end.before = keeps_input() && train ? static_cast<float*>(args.saved) : nullptr;
+    end.activation = d_.activation;
+    end.residual = d_.residual ? args.inputs[1] : nullptr;
+    end.dropout = train ? d_.dropout : 0;
+    end.random = args.random;
+    forward_.run(args.inputs[0], args.packed, args.output, false, end, args.workspace);
   }
 
   void backward(const Args& args) const override {
-    std::byte* workspace = static_cast<std::byte*>(args.workspace);
-    void* scratch = workspace + scratch_begin_;
-    float* masked = relu() ? reinterpret_cast<float*>(workspace) : nullptr;
-    dense_kernels().prepare_gradient(masked, d_.bias ? args.d_parameters[1] : nullptr,
-                                     reinterpret_cast<double*>(workspace + sums_begin_),
-                                     args.d_output, args.output, d_.rows, d_.out);
-    const float* dy = relu() ? masked : args.d_output;
-    weights_.run({dy, args.inputs[0], args.d_parameters[0]}, scratch);
+    const Workspace w = workspace(args);
+    if (d_.residual && args.d_inputs[1] != nullptr && args.d_inputs[1] != args.d_output) {
+      std::memcpy(args.d_inputs[1], args.d_output, sizeof(float) * d_.rows * d_.out);
+    }
+    if (changes_gradient() || d_.bias) dense_kernels().linear_gradient(gradient(args, w));
+    const float* const dy = changes_gradient() ? w.dy : args.d_output;
+    weights_.run(dy, args.inputs[0], args.d_parameters[0], false, {}, w.scratch);
     if (d_.need_d_input && args.d_inputs[0] != nullptr) {
-      data_.primitive.run(
-          {dy, data_.weights.find(args.parameters[0], args.packed), args.d_inputs[0]}, scratch);
+      const void* const packed = static_cast<const std::byte*>(args.packed) + data_begin();
+      const void* const b = data_.packed_bytes() > 0 ? packed : args.parameters[0];
+      data_.run(dy, b, args.d_inputs[0], false, {}, w.scratch);
     }
   }
 
-  std::size_t workspace_bytes() const override { return workspace_bytes_; }
-  std::size_t packed_bytes() const override { return packed_bytes_; }
+  std::size_t saved_bytes() const override {
+    return keeps_input() ? sizeof(float) * d_.rows * d_.out : 0;
+  }
+  std::size_t workspace_bytes() const override {
+    const std::size_t data = d_.need_d_input ? data_.workspace_bytes() : 0;
+    return scratch_begin() +
+           std::max({forward_.workspace_bytes(), data, weights_.workspace_bytes()});
+  }
+  std::size_t packed_bytes() const override {
+    return data_begin() + (d_.need_d_input ? data_.packed_bytes() : 0);
+  }
   void pack(const float* const* parameters, void* packed) const override {
-    forward_.weights.pack(parameters[0], packed);
-    if (d_.need_d_input) data_.weights.pack(parameters[0], packed);
+    forward_.pack(parameters[0], packed);
+    if (d_.need_d_input && data_.packed_bytes() > 0) {
+      data_.pack(parameters[0], static_cast<std::byte*>(packed) + data_begin());
+    }
   }
-  bool backward_needs_output() const override { return relu(); }
+  bool backward_needs_output() const override {
+    return d_.activation == Activation::kRelu && !keeps_input();
+  }
+  int in_place_gradient() const override { return d_.residual ? 1 : -1; }
 
-  std::vector<std::string> implementations() const override {
-    return {forward_.primitive.implementation(), data_.primitive.implementation(),
-            weights_.implementation()};
-  }
+  std::vector<std::string> implementations() const override { return {forward_.implementation()}; }
 
   Cost cost() const override {
     const double rows = d_.rows, in = d_.in, out = d_.out, bias = d_.bias ? out : 0;
     const double product = 2 * rows * in * out, x = rows * in, y = rows * out, w = in * out;
+    const double kept = keeps_input() ? y : 0, residual = d_.residual ? y : 0;
+    const double data = d_.need_d_input ? 1 : 0;
     Cost cost;
     cost.forward_flops = product + rows * bias;
-    cost.forward_bytes = sizeof(float) * (x + y + w + bias);
-    cost.backward_flops = (d_.need_d_input ? 2 : 1) * product + rows * bias;
+    cost.forward_bytes = sizeof(float) * (x + y + w + bias + kept + residual);
+    cost.backward_flops = (1 + data) * product + rows * bias;
     cost.backward_bytes =
-        sizeof(float) * (x + y * (relu() ? 2 : 1) + w + bias + (d_.need_d_input ? x + w : 0));
+        sizeof(float) * (x + y * (changes_gradient() ? 2 : 1) + w + bias + data * (x + w));
     return cost;
   }
 
  private:
-  bool relu() const { return d_.activation == Activation::kRelu; }
+  struct Workspace {
+    double* sums;
+    float *band, *dy;
+    void* scratch;
+  };
+  // Sums of d_bias, then the gradient behind dropout and activation, then the products' scratch.
+  Workspace workspace(const Args& args) const {
+    auto* const begin = static_cast<std::byte*>(args.workspace);
+    auto* const sums = reinterpret_cast<double*>(begin);
+    return {sums, reinterpret_cast<float*>(sums + sums_columns()),
+            reinterpret_cast<float*>(begin + dy_begin()), begin + scratch_begin()};
+  }
+  std::size_t sums_columns() const { return d_.bias ? (d_.out + 15) / 16 * 16 : 0; }
+  std::size_t dy_begin() const { return sums_columns() * (sizeof(double) + sizeof(float)); }
+  std::size_t scratch_begin() const {
+    return dy_begin() + (changes_gradient() ? line_up(sizeof(float) * d_.rows * d_.out) : 0);
+  }
+  std::size_t data_begin() const { return line_up(forward_.packed_bytes()); }
+
+  // Whether the activation's input is saved. relu's derivative can be told from the output, unless
+  // dropout or the residual hide it there.
+  bool keeps_input() const {
+    if (d_.activation == Activation::kRelu) return d_.dropout > 0 || d_.residual;
+    return d_.activation != Activation::kNone;
+  }
+  bool changes_gradient() const { return d_.activation != Activation::kNone || d_.dropout > 0; }
+
+  LinearGradient gradient(const Args& args, const Workspace& w) const {
+    LinearGradient g{};
+    g.d_output = args.d_output;
+    if (keeps_input()) g.from = static_cast<const float*>(args.saved);
+    if (backward_needs_output()) g.from = args.output;
+    g.to = changes_gradient() ? w.dy : nullptr;
+    if (d_.bias) g.d_bias = args.d_parameters[1], g.band = w.band, g.sums = w.sums;
+    g.rows = d_.rows;
+    g.columns = d_.out;
+    g.activation = static_cast<int>(d_.activation);
+    g.drop = d_.dropout > 0;
+    if (g.drop) g.stream = dropout_stream(args.random, d_.dropout, d_.rows * d_.out);
+    return g;
+  }
 
   Linear d_;
-  Product forward_, data_;
-  Primitive weights_;
-  std::size_t packed_bytes_ = 0, workspace_bytes_ = 0, sums_begin_ = 0, scratch_begin_ = 0;
+  Gemm forward_, data_, weights_;
 };
 
 }  // namespace
 
 std::unique_ptr<Op> make(Device&, const Linear& d) {
   LOCKSTEP_CHECK(d.rows > 0 && d.in > 0 && d.out > 0);
-  LOCKSTEP_CHECK(d.activation == Activation::kNone || d.activation == Activation::kRelu);
+  LOCKSTEP_CHECK(fused(d.activation), "linear with {}", name_of(d.activation));
+  LOCKSTEP_CHECK(d.dropout >= 0 && d.dropout < 1, "linear with dropout {}", d.dropout);
   return std::make_unique<LinearOp>(d);
 }
 
