@@ -4,171 +4,169 @@
 #include <map>
 
 #include "lockstep/core/error.h"
-#include "lockstep/ops/op.h"
 
 namespace lockstep::nn {
 namespace {
 
-using Extents = std::vector<std::int64_t>;
-
-bool is_pool(const std::string& kind) { return kind == "max_pool" || kind == "average_pool"; }
-
-// One number stands for all spatial dimensions; none stands for `fallback`.
-Extents expand(const Extents& given, int dimensions, std::int64_t fallback, const LayerSpec& spec,
-               const char* what) {
-  if (given.empty()) return Extents(dimensions, fallback);
-  if (given.size() == 1) return Extents(dimensions, given[0]);
-  if (static_cast<int>(given.size()) != dimensions)
-    throw UserError(
-        "layer '{}': {} has {} numbers for {} spatial dimensions; give one, or one each", spec.name,
-        what, given.size(), dimensions);
-  return given;
-}
-
-// The sample's shape as [spatial..., C] for a convolution or pool; a sample without a channel
-// dimension (its rank is the kernel's) gets one channel.
-Shape with_channels(const LayerSpec& spec, const Shape& in) {
-  const bool bare = spec.kernel.size() > 1 && static_cast<int>(spec.kernel.size()) == in.rank();
-  const Shape shape = bare ? in.append(1) : in;
-  if (shape.rank() < 2 || shape.rank() > 4)
-    throw UserError(
-        "layer '{}' ({}) needs samples of [1 to 3 spatial dimensions, channels], not {}", spec.name,
-        spec.kind, in.text());
-  return shape;
-}
-
-Shape infer_window_layer(LayerSpec& spec, Shape& in) {
-  in = with_channels(spec, in);
-  const int dimensions = in.rank() - 1;
-  if (spec.kernel.empty())
-    throw UserError("layer '{}' ({}) needs kernel = [...]", spec.name, spec.kind);
-  spec.kernel = expand(spec.kernel, dimensions, 1, spec, "kernel");
-  spec.padding = expand(spec.padding, dimensions, 0, spec, "padding");
-  if (is_pool(spec.kind)) {
-    if (spec.stride.empty()) spec.stride = spec.kernel;
-    spec.stride = expand(spec.stride, dimensions, 1, spec, "stride");
-    const auto kind = spec.kind == "max_pool" ? ops::PoolKind::kMax : ops::PoolKind::kAverage;
-    return output_shape(ops::Pool{kind, in.prepend(1), spec.kernel, spec.stride, spec.padding})
-        .drop_first();
+class GraphBuilder {
+ public:
+  explicit GraphBuilder(const GraphOptions& options) : options_(options) {
+    graph_.values.push_back({options.sample, -1, {}});
   }
-  spec.stride = expand(spec.stride, dimensions, 1, spec, "stride");
-  if (spec.out < 1) throw UserError("layer '{}' (conv) needs out = number of channels", spec.name);
-  if (spec.groups < 1 || in[-1] % spec.groups != 0 || spec.out % spec.groups != 0)
-    throw UserError("layer '{}': groups = {} must divide its {} input and {} output channels",
-                    spec.name, spec.groups, in[-1], spec.out);
-  ops::Convolution c{in.prepend(1),          spec.out,   spec.kernel, spec.stride, spec.padding,
-                     Extents(dimensions, 1), spec.groups};
-  return output_shape(c).drop_first();
-}
 
-Shape infer(LayerSpec& spec, std::vector<Shape>& in, std::int64_t outputs) {
-  const std::string& kind = spec.kind;
-  if (kind == "conv" || is_pool(kind)) return infer_window_layer(spec, in[0]);
-  if (kind == "linear") {
-    if (in[0].rank() != 1)
-      throw UserError(
-          "layer '{}' (linear) needs samples of one dimension, not {}; put a flatten before it",
-          spec.name, in[0].text());
-    if (spec.out == 0) spec.out = outputs;
-    return Shape{spec.out};
+  Graph run(std::vector<LayerSpec> layers) {
+    if (layers.empty()) throw UserError("the model has no layers");
+    name_layers(layers);
+    for (LayerSpec& spec : layers) append(spec);
+    graph_.output = graph_.layers.back().output;
+    check_all_used();
+    check_blocks();
+    check_output();
+    return std::move(graph_);
   }
-  if (kind == "flatten") return Shape{in[0].elements()};
-  if (kind == "global_average_pool" || kind == "global_max_pool") {
-    if (in[0].rank() < 2)
-      throw UserError("layer '{}' ({}) needs samples of [spatial..., channels], not {}", spec.name,
-                      kind, in[0].text());
-    spec.kernel.assign(in[0].begin(), in[0].end() - 1);
-    spec.stride = spec.kernel;
-    spec.padding.assign(spec.kernel.size(), 0);
-    return Shape{in[0][-1]};
+
+ private:
+  static void name_layers(std::vector<LayerSpec>& layers) {
+    std::map<std::string, int> count;
+    for (LayerSpec& spec : layers) {
+      const auto& kinds = layer_kinds();
+      if (std::find(kinds.begin(), kinds.end(), spec.kind) == kinds.end())
+        throw UserError("unknown layer kind '{}'; known kinds: {}", spec.kind,
+                        fmt::join(kinds, ", "));
+      const int number = ++count[spec.kind];
+      if (spec.name.empty()) spec.name = fmt::format("{}{}", spec.kind, number);
+    }
   }
-  if (kind == "add" && !(in[0] == in[1]))
-    throw UserError("layer '{}' adds {} ('{}') to {} ('{}'); the shapes must be the same",
-                    spec.name, in[0].text(), spec.inputs[0], in[1].text(), spec.inputs[1]);
-  if (kind == "dropout" && !(spec.rate >= 0 && spec.rate < 1))
-    throw UserError("layer '{}': rate = {} is not in [0, 1)", spec.name, spec.rate);
-  return in[0];
-}
 
-// The ops' own refusals do not know the layer's name.
-Shape infer_or_name(LayerSpec& spec, std::vector<Shape>& in, std::int64_t outputs) {
-  try {
-    return infer(spec, in, outputs);
-  } catch (const UserError& e) {
-    const std::string sentence = e.what();
-    if (sentence.starts_with("layer '")) throw;
-    throw UserError("layer '{}': {}", spec.name, sentence);
-  }
-}
-
-void name_layers(std::vector<LayerSpec>& layers) {
-  std::map<std::string, int> count;
-  for (LayerSpec& spec : layers) {
-    const auto& kinds = layer_kinds();
-    if (std::find(kinds.begin(), kinds.end(), spec.kind) == kinds.end())
-      throw UserError("unknown layer kind '{}'; known kinds: {}", spec.kind,
-                      fmt::join(kinds, ", "));
-    const int number = ++count[spec.kind];
-    if (spec.name.empty()) spec.name = fmt::format("{}{}", spec.kind, number);
-  }
-}
-
-void check_all_used(const Graph& graph) {
-  for (const GraphLayer& layer : graph.layers) {
-    if (layer.output != graph.output && graph.values[layer.output].consumers.empty())
-      throw UserError(
-          "layer '{}' is used by nobody; remove it or name it in another layer's inputs",
-          layer.spec.name);
-  }
-}
-
-}  // namespace
-
-Graph make_graph(const std::vector<LayerSpec>& specs, const Shape& sample, std::int64_t outputs) {
-  if (specs.empty()) throw UserError("the model has no layers");
-  std::vector<LayerSpec> layers = specs;
-  name_layers(layers);
-  Graph graph;
-  graph.values.push_back({sample, -1, {}});
-  std::map<std::string, int> value_of{{"input", 0}};
-  int previous = 0;
-  std::string previous_name = "input";
-  for (LayerSpec& spec : layers) {
+  void append(LayerSpec& spec) {
     const std::size_t arity = spec.kind == "add" ? 2 : 1;
-    if (spec.inputs.empty() && arity == 1) spec.inputs = {previous_name};
+    const int index = static_cast<int>(graph_.layers.size());
+    if (spec.inputs.empty() && arity == 1)
+      spec.inputs = {index == 0 ? "input" : graph_.layers.back().spec.name};
     if (spec.inputs.size() != arity)
       throw UserError("layer '{}' ({}) needs inputs = [{} name{}]", spec.name, spec.kind, arity,
                       arity == 1 ? "" : "s");
-    const int index = static_cast<int>(graph.layers.size());
     GraphLayer layer;
     std::vector<Shape> shapes;
     for (const std::string& input : spec.inputs) {
-      const auto found = value_of.find(input);
-      if (found == value_of.end())
-        throw UserError("layer '{}': its input '{}' is no earlier layer", spec.name, input);
-      layer.inputs.push_back(found->second);
-      graph.values[found->second].consumers.push_back(index);
-      shapes.push_back(graph.values[found->second].sample);
+      const int value = find_input(spec, input);
+      layer.inputs.push_back(value);
+      graph_.values[value].consumers.push_back(index);
+      shapes.push_back(graph_.values[value].sample);
     }
-    const Shape out = infer_or_name(spec, shapes, outputs);
+    check_tokens(spec, layer.inputs);
+    const Shape out = infer_shape(spec, shapes, options_);
     // A bare image that a convolution reads gets its channel dimension for everyone.
-    if (spec.kind == "conv" || is_pool(spec.kind)) graph.values[layer.inputs[0]].sample = shapes[0];
-    layer.output = static_cast<int>(graph.values.size());
-    graph.values.push_back({out, index, {}});
-    if (!value_of.emplace(spec.name, layer.output).second)
+    graph_.values[layer.inputs[0]].sample = shapes[0];
+    if (!spec.tied.empty()) layer.tied = find_tied(spec, shapes[0]);
+    layer.output = static_cast<int>(graph_.values.size());
+    graph_.values.push_back({out, index, {}});
+    if (!layer_of_.emplace(spec.name, index).second || spec.name == "input")
       throw UserError("two layers are named '{}'; names must differ", spec.name);
     layer.spec = spec;
-    graph.layers.push_back(std::move(layer));
-    previous = graph.layers.back().output;
-    previous_name = spec.name;
+    graph_.layers.push_back(std::move(layer));
   }
-  graph.output = previous;
-  check_all_used(graph);
-  const Shape& last = graph.values[graph.output].sample;
-  if (last.rank() != 1 || last[0] != outputs)
-    throw UserError("the last layer '{}' gives {} per sample, but the loss needs {} output{}",
-                    previous_name, last.text(), outputs, outputs == 1 ? "" : "s");
-  return graph;
+
+  int find_input(const LayerSpec& spec, const std::string& input) const {
+    if (input == "input") return 0;
+    const auto found = layer_of_.find(input);
+    if (found == layer_of_.end())
+      throw UserError("layer '{}': its input '{}' is no earlier layer", spec.name, input);
+    return graph_.layers[found->second].output;
+  }
+
+  void check_tokens(const LayerSpec& spec, const std::vector<int>& inputs) const {
+    for (const int value : inputs) {
+      const bool tokens = options_.tokens && value == 0;
+      if (tokens && spec.kind != "embedding")
+        throw UserError("layer '{}' ({}) reads token numbers; put an embedding before it",
+                        spec.name, spec.kind);
+      if (!tokens && spec.kind == "embedding")
+        throw UserError(
+            "layer '{}' (embedding) needs token numbers, but its input has values; use a linear "
+            "layer, or a dataset of tokens",
+            spec.name);
+    }
+  }
+
+  int find_tied(const LayerSpec& spec, const Shape& in) const {
+    const auto found = layer_of_.find(spec.tied);
+    if (found == layer_of_.end() || graph_.layers[found->second].spec.kind != "embedding")
+      throw UserError("layer '{}': tied = \"{}\" is no earlier embedding", spec.name, spec.tied);
+    const LayerSpec& embedding = graph_.layers[found->second].spec;
+    if (embedding.vocabulary != spec.out || embedding.out != in[-1])
+      throw UserError(
+          "layer '{}' has a weight of {}x{} and cannot share the {}x{} of embedding '{}'; give "
+          "them the same shape, or leave out tied",
+          spec.name, spec.out, in[-1], embedding.vocabulary, embedding.out, spec.tied);
+    for (const GraphLayer& other : graph_.layers) {
+      if (other.tied == found->second)
+        throw UserError("layers '{}' and '{}' are both tied to '{}'; an embedding can share its "
+                        "weight with one layer",
+                        other.spec.name, spec.name, spec.tied);
+    }
+    return found->second;
+  }
+
+  void check_all_used() const {
+    for (const GraphLayer& layer : graph_.layers) {
+      if (layer.output != graph_.output && graph_.values[layer.output].consumers.empty())
+        throw UserError(
+            "layer '{}' is used by nobody; remove it or name it in another layer's inputs",
+            layer.spec.name);
+    }
+  }
+
+  void check_blocks() const {
+    std::map<int, std::size_t> last;  // block -> its last layer so far
+    for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
+      const LayerSpec& spec = graph_.layers[i].spec;
+      if (spec.block <= 0) continue;
+      const auto [found, first] = last.emplace(spec.block, i);
+      if (!first && found->second + 1 != i)
+        throw UserError(
+            "layer '{}' is of block {}, but so is '{}' with others between them; the layers of a "
+            "block must follow one another",
+            spec.name, spec.block, graph_.layers[found->second].spec.name);
+      found->second = i;
+    }
+  }
+
+  void check_output() const {
+    const std::string& name = graph_.layers.back().spec.name;
+    const Shape& last = graph_.values[graph_.output].sample;
+    const auto [outputs, labels] = std::pair{options_.outputs, options_.labels};
+    // A program for generation gives logits for each token that it is fed.
+    if (options_.cache > 0) {
+      if (last.rank() == 2 && last[1] == outputs) return;
+      throw UserError("the last layer '{}' gives {} per sample, but tokens need [tokens, {}]", name,
+                      last.text(), outputs);
+    }
+    if (labels > 1) {
+      if (last == Shape{labels, outputs}) return;
+      throw UserError(
+          "the last layer '{}' gives {} per sample, but the loss needs {} outputs for each of {} "
+          "tokens",
+          name, last.text(), outputs, labels);
+    }
+    if (last == Shape{outputs}) return;
+    throw UserError("the last layer '{}' gives {} per sample, but the loss needs {} output{}{}",
+                    name, last.text(), outputs, outputs == 1 ? "" : "s",
+                    last.rank() > 1 && last[-1] == outputs
+                        ? "; a linear layer works on the last dimension alone, so put a flatten or "
+                          "a global pool before it"
+                        : "");
+  }
+
+  const GraphOptions& options_;
+  Graph graph_;
+  std::map<std::string, int> layer_of_;  // name -> layer
+};
+
+}  // namespace
+
+Graph make_graph(const std::vector<LayerSpec>& layers, const GraphOptions& options) {
+  return GraphBuilder(options).run(layers);
 }
 
 const std::vector<std::string>& layer_kinds() {
@@ -190,7 +188,11 @@ const std::vector<std::string>& layer_kinds() {
                                               "silu",
                                               "tanh",
                                               "sigmoid",
-                                              "dropout"};
+                                              "dropout",
+                                              "embedding",
+                                              "positions",
+                                              "attention",
+                                              "swiglu"};
   return kinds;
 }
 

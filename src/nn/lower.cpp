@@ -1,213 +1,242 @@
 #include "nn/lower.h"
 
+#include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "lockstep/core/error.h"
+#include "nn/fusion.h"
 
 namespace lockstep::nn {
 namespace {
 
-std::optional<ops::Activation> activation_of(const std::string& kind) {
-  for (const char* name : {"relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"}) {
-    if (kind == name) return ops::activation_from(kind);
-  }
-  return std::nullopt;
-}
-
 class Lowering {
  public:
-  Lowering(const Graph& graph, std::int64_t microbatch)
-      : graph_(graph), microbatch_(microbatch), absorbed_(graph.layers.size(), false) {
-    out_.alias.resize(graph.values.size());
-    for (std::size_t v = 0; v < out_.alias.size(); ++v) out_.alias[v] = static_cast<int>(v);
+  Lowering(const Graph& graph, const LowerOptions& options)
+      : graph_(graph), options_(options), microbatch_(options.microbatch) {
+    for (std::size_t v = 0; v < graph.values.size(); ++v)
+      out_.alias.push_back(static_cast<int>(v));
     out_.needs_gradient.assign(graph.values.size(), false);
   }
 
   Lowered run() {
-    find_fusions();
-    for (int i = 0; i < count(); ++i) {
-      if (absorbed_[i]) continue;
-      if (graph_.layers[i].spec.kind == "flatten") {
-        alias_flatten(graph_.layers[i]);
+    out_.loss_input = graph_.output;
+    for (const Chain& chain : find_chains(graph_)) {
+      const GraphLayer& layer = graph_.layers[chain.first];
+      if (layer.spec.kind == "flatten") {
+        out_.alias[layer.output] = out_.alias[layer.inputs[0]];
+        out_.needs_gradient[layer.output] = out_.needs_gradient[layer.inputs[0]];
+      } else if (options_.head && layer.spec.kind == "linear" && layer.output == graph_.output) {
+        emit_head(layer);
       } else {
-        emit(i);
+        emit(chain);
       }
     }
     return std::move(out_);
   }
 
  private:
-  int count() const { return static_cast<int>(graph_.layers.size()); }
-  const std::string& kind(int layer) const { return graph_.layers[layer].spec.kind; }
+  const Shape& sample(int value) const { return graph_.values[value].sample; }
+  std::int64_t elements(int value) const { return microbatch_ * sample(value).elements(); }
+  std::int64_t rows(int value) const { return elements(value) / sample(value)[-1]; }
+  bool trains() const { return options_.cache == 0; }
 
-  // The layer that makes value v, if v has no other reader and is not the model's output.
-  int sole_producer(int value) const {
-    const Value& v = graph_.values[value];
-    return v.consumers.size() == 1 && value != graph_.output ? v.producer : -1;
-  }
-
-  // relu joins the linear, conv, batch_norm or add before it; add joins a batch_norm. The fused op
-  // runs at the place of the last layer, where all its inputs are there.
-  void find_fusions() {
-    fused_into_.assign(count(), -1);
-    for (int i = 0; i < count(); ++i) {
-      if (kind(i) == "add") {
-        for (const int input : graph_.layers[i].inputs) {
-          const int p = sole_producer(input);
-          if (p < 0 || kind(p) != "batch_norm") continue;
-          absorb(p, i);
-          break;
-        }
-      } else if (kind(i) == "relu") {
-        const int p = sole_producer(graph_.layers[i].inputs[0]);
-        if (p >= 0 && (kind(p) == "linear" || kind(p) == "conv" || kind(p) == "batch_norm" ||
-                       kind(p) == "add"))
-          absorb(p, i);
-      }
-    }
-  }
-  void absorb(int layer, int into) {
-    absorbed_[layer] = true;
-    fused_into_[into] = layer;
-  }
-
-  void alias_flatten(const GraphLayer& layer) {
-    out_.alias[layer.output] = out_.alias[layer.inputs[0]];
-    out_.needs_gradient[layer.output] = out_.needs_gradient[layer.inputs[0]];
-  }
-
-  std::int64_t elements(int value) const {
-    return microbatch_ * graph_.values[value].sample.elements();
-  }
-
-  void emit(int last) {
-    int head = last;
-    auto activation = ops::Activation::kNone;
-    if (kind(head) == "relu" && fused_into_[head] >= 0) {
-      activation = ops::Activation::kRelu;
-      head = fused_into_[head];
-    }
-    int residual = -1;
-    if (kind(head) == "add" && fused_into_[head] >= 0) {
-      const int norm = fused_into_[head];
-      const auto& inputs = graph_.layers[head].inputs;
-      residual = graph_.layers[norm].output == inputs[0] ? inputs[1] : inputs[0];
-      head = norm;
-    }
-    const GraphLayer& layer = graph_.layers[head];
+  void emit(const Chain& chain) {
+    const GraphLayer& layer = graph_.layers[chain.first];
     OpSpec op;
     op.layer = layer.spec.name;
-    op.random = static_cast<std::uint32_t>(head);
+    op.block = layer.spec.block;
+    op.random = static_cast<std::uint32_t>(chain.dropout >= 0 ? chain.dropout : chain.first);
     op.inputs = layer.inputs;
-    if (residual >= 0) op.inputs.push_back(residual);
-    op.output = graph_.layers[last].output;
-    bool any = false;
+    op.output = graph_.layers[chain.last()].output;
+    if (chain.add >= 0) {
+      // What joined the addition is the one input, the residual is the other.
+      const auto& added = graph_.layers[chain.add].inputs;
+      const Chain before{chain.first, chain.activation > chain.add ? -1 : chain.activation,
+                         chain.dropout, -1};
+      op.inputs.push_back(graph_.layers[before.last()].output == added[0] ? added[1] : added[0]);
+    }
+    add_parameters(layer, op);
+    bool any = !op.parameters.empty();
     for (const int input : op.inputs) any = any || out_.needs_gradient[input];
-    describe(layer, activation, residual >= 0, any, op);
-    op.needs_backward = any || !op.parameters.empty();
+    op.needs_backward = any && trains();
     out_.needs_gradient[op.output] = op.needs_backward;
+    op.description = describe(chain, layer);
     out_.ops.push_back(std::move(op));
   }
 
-  void describe(const GraphLayer& layer, ops::Activation activation, bool residual,
-                bool need_d_input, OpSpec& op) {
+  void emit_head(const GraphLayer& layer) {
     const LayerSpec& spec = layer.spec;
-    const Shape& in = graph_.values[layer.inputs[0]].sample;
-    const std::int64_t rows = microbatch_ * (in.elements() / in[-1]);
-    if (spec.kind == "linear") {
-      add_weights(spec, Shape{spec.out, in[0]}, in[0], op);
-      op.description =
-          ops::Linear{microbatch_, in[0], spec.out, spec.bias, activation, need_d_input};
-    } else if (spec.kind == "conv") {
-      Shape weight = Shape(std::span<const std::int64_t>(spec.kernel))
-                         .prepend(in[-1] / spec.groups)
-                         .prepend(spec.out);
-      add_weights(spec, weight, weight.elements() / spec.out, op);
-      op.description = ops::Convolution{in.prepend(microbatch_),
-                                        spec.out,
-                                        spec.kernel,
-                                        spec.stride,
-                                        spec.padding,
-                                        std::vector<std::int64_t>(spec.kernel.size(), 1),
-                                        spec.groups,
-                                        spec.bias,
-                                        activation,
-                                        need_d_input};
-    } else if (spec.kind.find("pool") != std::string::npos) {
-      const bool max = spec.kind == "max_pool" || spec.kind == "global_max_pool";
-      op.description = ops::Pool{max ? ops::PoolKind::kMax : ops::PoolKind::kAverage,
-                                 in.prepend(microbatch_), spec.kernel, spec.stride, spec.padding};
-    } else if (spec.kind == "batch_norm") {
-      add_gain(spec, in[-1], true, op);
-      add_statistics(spec, in[-1], op);
+    const int input = layer.inputs[0];
+    OpSpec op;
+    add_parameters(layer, op);
+    out_.loss_input = input;
+    out_.head = HeadSpec{
+        {rows(input), sample(input)[-1], spec.out, spec.bias, options_.precision},
+        spec.name, std::move(op.parameters), op.tied, op.tie};
+  }
+
+  OpDescription describe(const Chain& chain, const GraphLayer& layer) const {
+    const LayerSpec& spec = layer.spec;
+    const std::string& kind = spec.kind;
+    const int input = layer.inputs[0];
+    const Shape& in = sample(input);
+    const std::int64_t rows = this->rows(input), out = elements(layer.output);
+    const bool need_d_input = trains() && out_.needs_gradient[input];
+    const auto activation =
+        chain.activation < 0 ? ops::Activation::kNone
+                             : ops::activation_from(graph_.layers[chain.activation].spec.kind);
+    if (kind == "linear") {
+      ops::Linear d{rows, in[-1], spec.out, spec.bias, activation, need_d_input};
+      d.residual = chain.add >= 0;
+      if (chain.dropout >= 0)
+        d.dropout = static_cast<float>(graph_.layers[chain.dropout].spec.rate);
+      d.samples = microbatch_;
+      d.precision = options_.precision;
+      return d;
+    }
+    if (kind == "conv")
+      return ops::Convolution{in.prepend(microbatch_),
+                              spec.out,
+                              spec.kernel,
+                              spec.stride,
+                              spec.padding,
+                              std::vector<std::int64_t>(spec.kernel.size(), 1),
+                              spec.groups,
+                              spec.bias,
+                              activation,
+                              need_d_input,
+                              options_.precision};
+    if (kind.find("pool") != std::string::npos) {
+      const bool max = kind == "max_pool" || kind == "global_max_pool";
+      return ops::Pool{max ? ops::PoolKind::kMax : ops::PoolKind::kAverage,
+                       in.prepend(microbatch_), spec.kernel, spec.stride, spec.padding};
+    }
+    if (kind == "batch_norm") {
       if (rows < 2)
         throw UserError(
             "layer '{}': batch norm needs at least 2 values per channel in a lane's microbatch; "
             "use a larger batch or fewer lanes",
             spec.name);
-      op.description = ops::BatchNorm{rows, in[-1], epsilon(spec, 1e-5), activation, residual};
-    } else if (spec.kind == "layer_norm") {
-      add_gain(spec, in[-1], true, op);
-      op.description = ops::LayerNorm{rows, in[-1], epsilon(spec, 1e-5)};
-    } else if (spec.kind == "rms_norm") {
-      add_gain(spec, in[-1], false, op);
-      op.description = ops::RmsNorm{rows, in[-1], epsilon(spec, 1e-6)};
-    } else if (spec.kind == "add") {
-      op.description = ops::Add{elements(op.output), activation};
-    } else if (spec.kind == "dropout") {
-      op.description = ops::Dropout{elements(op.output), static_cast<float>(spec.rate)};
-    } else {
-      const auto kind = activation_of(spec.kind);
-      LOCKSTEP_CHECK(kind.has_value(), "layer kind {} has no op", spec.kind);
-      op.description = ops::Activate{elements(op.output), *kind, static_cast<float>(spec.slope)};
+      return ops::BatchNorm{rows, in[-1], epsilon(spec, 1e-5), activation, chain.add >= 0};
     }
+    if (kind == "layer_norm")
+      return ops::LayerNorm{rows, in[-1], epsilon(spec, 1e-5), microbatch_};
+    if (kind == "rms_norm") return ops::RmsNorm{rows, in[-1], epsilon(spec, 1e-6), microbatch_};
+    if (kind == "embedding")
+      return ops::Embedding{elements(input), spec.vocabulary, spec.out, microbatch_};
+    if (kind == "positions") return ops::Positions{microbatch_, in[0], in[1], spec.context};
+    if (kind == "attention") {
+      ops::Attention d{microbatch_, in[0], spec.heads, spec.kv_heads, 0};
+      d.width = in[1] / (spec.heads + 2 * spec.kv_heads);
+      d.causal = spec.causal;
+      d.rotary = spec.rotary;
+      d.dropout = static_cast<float>(spec.rate);
+      d.cache = options_.cache;
+      d.precision = options_.precision;
+      return d;
+    }
+    if (kind == "swiglu") return ops::SwiGlu{rows, in[-1] / 2, microbatch_};
+    if (kind == "add") return ops::Add{out, activation};
+    if (kind == "dropout") return ops::Dropout{out, static_cast<float>(spec.rate)};
+    return ops::Activate{out, ops::activation_from(kind), static_cast<float>(spec.slope)};
   }
 
   static float epsilon(const LayerSpec& spec, double fallback) {
     return static_cast<float>(spec.epsilon > 0 ? spec.epsilon : fallback);
   }
 
-  // Weights: linear layers uniform in +-1/sqrt(fan_in), convolutions normal with deviation
-  // sqrt(2/fan_in) (He et al. 2015, eq. 10); biases start at zero.
-  void add_weights(const LayerSpec& spec, const Shape& weight, std::int64_t fan_in, OpSpec& op) {
-    const bool conv = spec.kind == "conv";
-    const double scale = std::sqrt((conv ? 2.0 : 1.0) / static_cast<double>(fan_in));
-    op.parameters.push_back(out_.table.add(spec.name + ".weight", weight, ParameterKind::kWeight,
-                                           conv ? Init::kNormal : Init::kUniform, scale));
-    if (spec.bias)
-      op.parameters.push_back(out_.table.add(spec.name + ".bias", Shape{weight[0]},
-                                             ParameterKind::kNoDecay, Init::kZeros));
-  }
-  void add_gain(const LayerSpec& spec, std::int64_t channels, bool bias, OpSpec& op) {
-    op.parameters.push_back(out_.table.add(spec.name + ".weight", Shape{channels},
-                                           ParameterKind::kNoDecay, Init::kOnes));
-    if (bias)
-      op.parameters.push_back(out_.table.add(spec.name + ".bias", Shape{channels},
-                                             ParameterKind::kNoDecay, Init::kZeros));
-  }
-  void add_statistics(const LayerSpec& spec, std::int64_t channels, OpSpec& op) {
-    op.statistics = {out_.table.add(spec.name + ".running_mean", Shape{channels},
-                                    ParameterKind::kStatistic, Init::kZeros),
-                     out_.table.add(spec.name + ".running_var", Shape{channels},
-                                    ParameterKind::kStatistic, Init::kOnes)};
+  void add_parameters(const GraphLayer& layer, OpSpec& op) {
+    const LayerSpec& spec = layer.spec;
+    const Shape& in = sample(layer.inputs[0]);
+    const std::string& kind = spec.kind;
+    if (kind == "linear" && layer.tied >= 0) {
+      add_tied(layer, op);
+    } else if (kind == "linear") {
+      // Uniform in +-1/sqrt(fan_in), as the field does for plain networks.
+      const double bound = 1 / std::sqrt(static_cast<double>(in[-1]));
+      add_weight(spec, {spec.out, in[-1]}, Init::kUniform, bound, op);
+    } else if (kind == "conv") {
+      Shape weight = Shape(std::span<const std::int64_t>(spec.kernel))
+                         .prepend(in[-1] / spec.groups)
+                         .prepend(spec.out);
+      const auto fan_in = static_cast<double>(weight.elements() / spec.out);
+      // He et al. 2015, eq. 10.
+      add_weight(spec, weight, Init::kNormal, std::sqrt(2 / fan_in), op);
+    } else if (kind == "embedding") {
+      add_weight(spec, {spec.vocabulary, spec.out}, Init::kNormal, kTableDeviation, op);
+    } else if (kind == "positions") {
+      add_weight(spec, {spec.context, in[-1]}, Init::kNormal, kTableDeviation, op);
+    } else if (kind == "batch_norm" || kind == "layer_norm" || kind == "rms_norm") {
+      add(spec.name + ".weight", {in[-1]}, ParameterKind::kNoDecay, Init::kOnes, 0, op.parameters);
+    }
+    if ((kind == "linear" || kind == "conv") && spec.bias)
+      add(spec.name + ".bias", {spec.out}, ParameterKind::kNoDecay, Init::kZeros, 0, op.parameters);
+    if (kind == "batch_norm" || kind == "layer_norm")
+      add(spec.name + ".bias", {in[-1]}, ParameterKind::kNoDecay, Init::kZeros, 0, op.parameters);
+    if (kind == "batch_norm") {
+      add(spec.name + ".running_mean", {in[-1]}, ParameterKind::kStatistic, Init::kZeros, 0,
+          op.statistics);
+      add(spec.name + ".running_var", {in[-1]}, ParameterKind::kStatistic, Init::kOnes, 0,
+          op.statistics);
+    }
   }
 
+  void add_tied(const GraphLayer& layer, OpSpec& op) {
+    const std::string& embedding = graph_.layers[layer.tied].spec.name;
+    Tie tie;
+    for (std::size_t i = 0; i < out_.ops.size(); ++i) {
+      if (out_.ops[i].layer == embedding) tie.embedding = static_cast<int>(i);
+    }
+    tie.parameter = out_.ops[tie.embedding].parameters[0];
+    tie.reader = static_cast<int>(out_.ops.size());
+    op.parameters.push_back(tie.parameter);
+    op.tied = true;
+    op.tie = out_.ops[tie.embedding].tie = static_cast<int>(out_.ties.size());
+    out_.ties.push_back(tie);
+  }
+
+  void add_weight(const LayerSpec& spec, const Shape& shape, Init init, double scale, OpSpec& op) {
+    if (spec.deviation > 0) {
+      init = Init::kNormal;
+      scale = spec.deviation;
+    }
+    add(spec.name + ".weight", shape, ParameterKind::kWeight, init, scale, op.parameters);
+  }
+  void add(std::string name, const Shape& shape, ParameterKind kind, Init init, double scale,
+           std::vector<int>& list) {
+    list.push_back(out_.table.add(std::move(name), shape, kind, init, scale));
+  }
+
+  static constexpr double kTableDeviation = 0.02;  // Radford et al. 2019
+
   const Graph& graph_;
+  const LowerOptions& options_;
   const std::int64_t microbatch_;
-  std::vector<bool> absorbed_;
-  std::vector<int> fused_into_;  // layer -> the earlier layer that it completes
   Lowered out_;
 };
 
+std::pair<int, int> run_of(const std::vector<int>& parameters, bool tied,
+                           const std::vector<int>& statistics) {
+  const std::size_t owned = tied ? 1 : 0;
+  if (parameters.size() <= owned) return {0, 0};
+  return {parameters[owned], (statistics.empty() ? parameters : statistics).back() + 1};
+}
+
 }  // namespace
 
-Lowered lower(const Graph& graph, std::int64_t microbatch) {
-  return Lowering(graph, microbatch).run();
+Lowered lower(const Graph& graph, const LowerOptions& options) {
+  return Lowering(graph, options).run();
 }
 
 std::unique_ptr<ops::Op> make_op(Device& device, const OpDescription& description) {
   return std::visit([&](const auto& d) { return ops::make(device, d); }, description);
+}
+
+std::pair<int, int> table_run(const OpSpec& spec) {
+  return run_of(spec.parameters, spec.tied, spec.statistics);
+}
+std::pair<int, int> table_run(const HeadSpec& head) {
+  return run_of(head.parameters, head.tied, {});
 }
 
 }  // namespace lockstep::nn

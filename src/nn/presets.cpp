@@ -3,25 +3,12 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/nn/model.h"
+#include "nn/preset_layers.h"
 
 namespace lockstep::nn {
 namespace {
 
 using Layers = std::vector<LayerSpec>;
-
-LayerSpec layer(std::string kind, std::string name = "", std::vector<std::string> inputs = {}) {
-  LayerSpec spec;
-  spec.kind = std::move(kind);
-  spec.name = std::move(name);
-  spec.inputs = std::move(inputs);
-  return spec;
-}
-
-LayerSpec linear(std::int64_t out, std::string name) {
-  LayerSpec spec = layer("linear", std::move(name));
-  spec.out = out;
-  return spec;
-}
 
 LayerSpec conv2d(std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
                  std::string name, std::vector<std::string> inputs = {}) {
@@ -37,12 +24,6 @@ LayerSpec pool2d(const char* kind, std::int64_t kernel) {
   LayerSpec spec = layer(kind);
   spec.kernel = {kernel, kernel};
   return spec;
-}
-
-void append_dropout(Layers& layers, double rate) {
-  if (rate == 0) return;
-  layers.push_back(layer("dropout"));
-  layers.back().rate = rate;
 }
 
 void append_flatten(Layers& layers, const Shape& sample) {
@@ -101,7 +82,10 @@ class Resnet {
     for (int stage = 1; stage <= 3; ++stage) {
       for (int block = 1; block <= 3; ++block) {
         const bool narrows = stage > 1 && block == 1;
+        const std::size_t first = layers_.size();
         add_block(fmt::format("stage{}.block{}", stage, block), width << (stage - 1), narrows);
+        for (std::size_t i = first; i < layers_.size(); ++i)
+          layers_[i].block = 3 * (stage - 1) + block;
       }
     }
   }
@@ -148,10 +132,47 @@ class Resnet {
   std::string last_;
 };
 
+// The network of the MLPerf HPC benchmark CosmoFlow (Mathuriya et al. 2018; Farrell et al. 2021):
+// each convolution halves the volume, so that 32 is the least it can start from.
+Layers make_cosmoflow(const PresetOptions& options, const Shape& sample, std::int64_t outputs) {
+  constexpr double kSlope = 0.3;  // of the benchmark's leaky relu
+  const bool volume = (sample.rank() == 3 || sample.rank() == 4) && sample[0] >= 32 &&
+                      sample[1] >= 32 && sample[2] >= 32;
+  if (!volume)
+    throw UserError(
+        "preset 'cosmoflow' needs volumes of [D, H, W] or [D, H, W, C] with D, H, W >= 32, not {}",
+        sample.text());
+  Layers layers;
+  const auto append_activation = [&] {
+    layers.push_back(layer("leaky_relu"));
+    layers.back().slope = kSlope;
+  };
+  for (int i = 0; i < 5; ++i) {
+    LayerSpec conv = layer("conv", fmt::format("conv{}", i + 1));
+    conv.out = 32 << i;
+    conv.kernel = {3, 3, 3};
+    conv.padding = {1};
+    layers.push_back(conv);
+    append_activation();
+    layers.push_back(layer("max_pool"));
+    layers.back().kernel = {2};
+    layers.back().stride = {2};
+  }
+  layers.push_back(layer("flatten"));
+  for (const std::int64_t width : {128, 64}) {
+    layers.push_back(linear(width, fmt::format("dense{}", width == 128 ? 1 : 2)));
+    append_activation();
+    append_dropout(layers, options.dropout);
+  }
+  layers.push_back(linear(outputs, "output"));
+  return layers;
+}
+
 }  // namespace
 
 const std::vector<std::string>& preset_names() {
-  static const std::vector<std::string> names{"linear", "mlp", "lenet", "resnet20"};
+  static const std::vector<std::string> names{"linear",    "mlp", "lenet",     "resnet20",
+                                              "cosmoflow", "gpt", "gpt2-124m", "llama"};
   return names;
 }
 
@@ -169,6 +190,10 @@ std::vector<LayerSpec> make_preset(const PresetOptions& options, const Shape& sa
     require_image(options, sample, 8);
     return Resnet(options.width).finish(outputs);
   }
+  if (options.preset == "cosmoflow") return make_cosmoflow(options, sample, outputs);
+  if (options.preset == "gpt" || options.preset == "gpt2-124m")
+    return make_gpt(options, sample, outputs);
+  if (options.preset == "llama") return make_llama(options, sample, outputs);
   throw UserError("unknown preset '{}'; known presets: {}", options.preset,
                   fmt::join(preset_names(), ", "));
 }

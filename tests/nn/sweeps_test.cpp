@@ -126,8 +126,8 @@ Outcome by_program(const Case& c) {
 class OneByOne {
  public:
   explicit OneByOne(const Case& c)
-      : graph_(make_graph(c.layers, c.sample, 10)),
-        lowered_(lower(graph_, c.microbatch)),
+      : graph_(make_graph(c.layers, {c.sample, 10})),
+        lowered_(lower(graph_, {c.microbatch})),
         microbatch_(c.microbatch),
         flat_(static_cast<std::size_t>(lowered_.table.flat_elements())),
         labels_(static_cast<std::size_t>(c.microbatch)) {
@@ -249,11 +249,13 @@ struct Compiled {
   Graph graph;
   Lowered lowered;
   std::vector<std::unique_ptr<ops::Op>> ops;
+  Repeats repeats;
   Schedule schedule;
   explicit Compiled(const Case& c)
-      : graph(make_graph(c.layers, c.sample, 10)), lowered(lower(graph, c.microbatch)) {
+      : graph(make_graph(c.layers, {c.sample, 10})), lowered(lower(graph, {c.microbatch})) {
     for (const OpSpec& spec : lowered.ops) ops.push_back(make_op(cpu_device(), spec.description));
-    schedule = make_schedule(lowered, ops);
+    repeats = find_repeats(lowered, ops, Recompute::kNone);
+    schedule = make_schedule(lowered, ops, repeats.again);
   }
 };
 
@@ -289,10 +291,11 @@ TEST(Sweeps, chain_norms_and_convolutions_and_run_every_part_once_in_order) {
 TEST(Sweeps, keep_one_slice_of_a_gradient_that_lives_in_one_sweep) {
   const Case resnet = cases()[0];
   const Compiled c(resnet);
-  const Layout layout = make_layout(c.graph, c.lowered, c.ops, c.schedule, resnet.microbatch);
+  const Layout layout = make_layout(
+      {c.graph, c.lowered, c.ops, c.repeats, c.schedule, resnet.microbatch});
   std::size_t in_slices = 0;
   for (std::size_t i = 0; i < c.ops.size(); ++i) {
-    EXPECT_FALSE(layout.one_slice[layout.ops[i].output]) << "backward reads " << i;
+    EXPECT_FALSE(layout.one_slice[layout.ops[i].forward.output]) << "backward reads " << i;
     if (layout.ops[i].d_output >= 0 && layout.one_slice[layout.ops[i].d_output]) ++in_slices;
   }
   EXPECT_GT(in_slices, 10u);

@@ -1,0 +1,108 @@
+// The inside of a Program: its ops, where everything lies on each stream, and how a pass runs.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "lockstep/nn/program.h"
+#include "nn/graph.h"
+#include "nn/layout.h"
+#include "nn/lower.h"
+#include "nn/recompute.h"
+#include "nn/schedule.h"
+
+namespace lockstep::nn {
+
+// An activation or a gradient: all of it, or the one slice of it that is there at a time.
+struct Tensor {
+  float* data = nullptr;
+  std::int64_t elements = 0;
+  bool one_slice = false;
+  float* at(ops::Slice slice) const {
+    const bool fixed = data == nullptr || one_slice;
+    return fixed ? data : data + elements / slice.count * slice.index;
+  }
+};
+
+// One op on one stream with all its addresses.
+struct BoundOp {
+  struct Side {
+    std::vector<Tensor> inputs;
+    Tensor output;
+    std::vector<float*> lane_statistics;
+    void *saved = nullptr, *workspace = nullptr;
+  };
+  Side sides[kDirections];  // kAgain and kBackward differ in the workspace only
+  const Side& side(Direction d) const { return sides[static_cast<int>(d)]; }
+  std::vector<Tensor> d_inputs, add_into;
+  Tensor d_output;
+  std::vector<const float*> parameters, statistics;
+  std::vector<float*> d_parameters;
+  const float* carried = nullptr;
+  void* state = nullptr;
+  std::vector<const float*> inputs_now;  // of the slice at work
+  std::vector<float*> d_inputs_now;
+};
+
+struct BoundHead {
+  std::vector<const float*> parameters;
+  std::vector<float*> d_parameters;
+};
+
+struct StreamState {
+  Buffer arena, workspace, state, labels, targets;
+  std::unique_ptr<Stream> stream;
+  std::vector<BoundOp> ops;
+  BoundHead head;
+  std::byte* at(std::size_t offset) const { return arena.as<std::byte>() + offset; }
+};
+
+struct Program::Impl {
+  Impl(Device& device, const std::vector<LayerSpec>& layers, const ProgramOptions& options);
+
+  struct Pass {
+    int stream = 0;
+    ops::Mode mode = ops::Mode::kTrain;
+    RandomKey random;
+    std::int64_t position = 0;
+  };
+
+  void bind(const float* flat);
+  BoundOp bind_op(const StreamState& s, int i, const float* flat) const;
+  void bind_ties(StreamState& s) const;
+  float* address(const StreamState& s, int slot) const;
+
+  // Op i, or the head where i is the number of ops.
+  void pack_op(std::size_t i) const;
+
+  void forward(const Pass& pass);
+  void backward(const Pass& pass, GradientSink& sink);
+  // Loss and metrics; with a sink also the gradient of what the loss reads, and the head's.
+  void run_loss(const Pass& pass, std::int64_t valid, GradientSink* sink,
+                ops::LaneRecord& record);
+
+  std::size_t head() const { return ops.size(); }
+
+  ProgramOptions options;
+  Graph graph;
+  Lowered lowered;
+  std::vector<std::unique_ptr<ops::Op>> ops;
+  std::unique_ptr<ops::LossHead> loss_head;
+  Repeats repeats;
+  Schedule schedule;
+  Layout layout;
+  std::vector<std::size_t> packed_offsets;  // of the ops, then of the head
+  std::vector<std::size_t> state_offsets;
+  std::vector<std::vector<std::size_t>> readers;  // parameter -> ops that read it
+  Buffer packed;
+  std::vector<StreamState> streams;
+
+ private:
+  ops::Args args(const Pass& pass, Direction direction, int i, ops::Slice slice);
+  void forward_sweep(const Pass& pass, const Sweep& sweep);
+  void backward_sweep(const Pass& pass, const Sweep& sweep, GradientSink& sink);
+  void ask_addresses(int stream, int i, GradientSink& sink);
+  void complete(int stream, int i, GradientSink& sink);
+  void run_head(const Pass& pass, std::int64_t valid, GradientSink* sink, ops::LaneRecord& record);
+};
+
+}  // namespace lockstep::nn
