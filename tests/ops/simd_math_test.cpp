@@ -1,4 +1,4 @@
-// exp, log, tanh, erf and sigmoid against libm in double, over every exponent, on every
+// exp, log, tanh and sigmoid against libm in double, over every exponent, on every
 // instruction set; and at the arguments where such functions break.
 #include <gtest/gtest.h>
 
@@ -19,14 +19,13 @@ struct Function {
   const char* name;
   Kernels::Map Kernels::*map;
   double (*exact)(double);
-  double bound;  // ulp; measured here: 1.01, 0.79, 1.29, 1.16, 2.20
+  double bound;  // ulp; measured here: 1.01, 0.79, 1.29, 2.20
 };
 
 const Function kFunctions[] = {
     {"exp", &Kernels::exp, std::exp, 1.1},
     {"log", &Kernels::log, std::log, 0.9},
     {"tanh", &Kernels::tanh, std::tanh, 1.4},
-    {"erf", &Kernels::erf, std::erf, 1.3},
     {"sigmoid", &Kernels::sigmoid,
      [](double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); },
      2.3},
@@ -98,9 +97,6 @@ TEST(SimdMath, special_arguments) {
       {&Kernels::tanh, 1e30f, 1},
       {&Kernels::tanh, kTiny, kTiny},
       {&Kernels::tanh, -kTiny, -kTiny},
-      {&Kernels::erf, kInfinity, 1},
-      {&Kernels::erf, -kInfinity, -1},
-      {&Kernels::erf, -1e30f, -1},
       {&Kernels::sigmoid, 0, 0.5f},
       {&Kernels::sigmoid, kInfinity, 1},
       {&Kernels::sigmoid, -kInfinity, 0},
@@ -122,12 +118,10 @@ TEST(SimdMath, special_arguments) {
       kernels().log(&y, &x, 1);
       EXPECT_TRUE(std::isnan(y)) << x;
     }
-    for (const auto map : {&Kernels::tanh, &Kernels::erf}) {
-      const float x = -0.0f;
-      float y = 1;
-      (kernels().*map)(&y, &x, 1);
-      EXPECT_TRUE(y == 0 && std::signbit(y));
-    }
+    const float x = -0.0f;
+    float y = 1;
+    kernels().tanh(&y, &x, 1);
+    EXPECT_TRUE(y == 0 && std::signbit(y));
   });
 }
 

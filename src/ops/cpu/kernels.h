@@ -75,7 +75,7 @@ struct Kernels {
 
   // y = f(x); y may be x. Bounds on their errors: tests/ops/simd_math_test.cpp.
   using Map = void (*)(float* y, const float* x, std::int64_t n);
-  Map exp, log, tanh, erf, sigmoid;
+  Map exp, log, tanh, sigmoid;
 
   // Joins rows [before, before + rows) to the mean and the sum of squared deviations of each of
   // `period` columns, which are those of the first `before` rows, whole blocks. x: the new rows.

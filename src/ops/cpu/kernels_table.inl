@@ -24,7 +24,6 @@ const Kernels LOCKSTEP_KERNELS = {
     .exp = exp_loop,
     .log = log_loop,
     .tanh = tanh_loop,
-    .erf = erf_loop,
     .sigmoid = sigmoid_loop,
     .column_statistics = column_statistics,
     .normalise = normalise,

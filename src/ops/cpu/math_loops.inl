@@ -18,9 +18,6 @@ void log_loop(float* y, const float* x, std::int64_t n) {
 void tanh_loop(float* y, const float* x, std::int64_t n) {
   map(y, x, n, [](V v) { return tanh(v); });
 }
-void erf_loop(float* y, const float* x, std::int64_t n) {
-  map(y, x, n, [](V v) { return erf(v); });
-}
 void sigmoid_loop(float* y, const float* x, std::int64_t n) {
   map(y, x, n, [](V v) { return sigmoid(v); });
 }

@@ -1,4 +1,4 @@
-// exp, log, tanh, erf and sigmoid of 16 floats. The polynomials are minimax fits of our own
+// exp, log, tanh and sigmoid of 16 floats. The polynomials are minimax fits of our own
 // (Lawson's iteration on Chebyshev points in double); tests/ops/simd_math_test.cpp holds the
 // measured errors against libm. Right at NaN, infinities, zeros and denormals. Included in *.inl
 // files only.
@@ -64,18 +64,6 @@ LOCKSTEP_INLINE V tanh(V x) {
 LOCKSTEP_INLINE V sigmoid(V x) {
   const V e = exp(-abs(x)), one = splat(1.0f);
   return select(x < splat(0.0f), e, one) / (one + e);
-}
-
-// x + x P(x^2) near 0, else 1 - e^(t Q(t) - t) with t = |x|: a fit of log erfc(t).
-LOCKSTEP_INLINE V erf(V x) {
-  constexpr float kP[] = {0.12837917f,   -0.37612632f,    0.11283688f,   -0.026858943f,
-                          0.0051999069f, -0.00081300165f, 8.3167878e-05f};
-  constexpr float kQ[] = {-0.12864849f,   -0.63515133f,   -0.10623688f,   0.02376206f,
-                          -0.0036424575f, 0.00032280345f, -1.1231262e-05f};
-  const V t = min(splat(4.0f), abs(x)), x2 = x * x;  // erf(4) rounds to 1
-  const V near = fma(x, polynomial(x2, kP), x);
-  const V far = splat(1.0f) - exp(fma(t, polynomial(t, kQ), -t));
-  return copy_sign(select(abs(x) < splat(0.92f), near, far), x);
 }
 
 }  // namespace
