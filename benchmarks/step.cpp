@@ -1,10 +1,12 @@
 // Times whole training steps (forward, backward, fold, AdamW, re-packing) on data in memory,
 // without a data reader: what compare_pytorch.py and scaling_step.py alternate with other programs.
 //
-//   bench_step MODEL LANES [BATCH]     MODEL: mlp (784-1024-1024-10) or resnet20 (32x32x3)
+//   bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE]]]
 //
-// Reads numbers of steps from standard input, one a line; answers each with the mean seconds per
-// step. Under mpirun every rank computes its lanes; rank 0 reads and answers.
+// MODEL is one of the table below; BATCH 0 is the model's own. Reads numbers of steps from standard
+// input, one a line; answers each with the mean seconds per step, GFLOP/s and the share of the
+// fp32 peak. Under mpirun every rank computes its lanes; rank 0 reads and answers.
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -23,31 +25,70 @@ namespace {
 struct Subject {
   nn::PresetOptions preset;
   Shape sample;
+  std::int64_t outputs = 10, batch = 128;
+  bool tokens = false;
+  ops::LossKind loss = ops::LossKind::kSoftmaxCrossEntropy;
 };
+
+const std::vector<std::string> kModels{"mlp", "resnet20", "gpt", "gpt2-124m", "llama", "cosmoflow"};
 
 Subject subject_of(const std::string& name) {
   Subject s;
   s.preset.preset = name;
-  s.preset.hidden = {1024, 1024};
-  if (name == "mlp") s.sample = Shape{784};
-  if (name == "resnet20") s.sample = Shape{32, 32, 3};
-  if (s.sample.rank() == 0) throw UserError("bench_step knows mlp and resnet20, not '{}'", name);
+  if (name == "mlp") {
+    s.preset.hidden = {1024, 1024};
+    s.sample = Shape{784};
+  } else if (name == "resnet20") {
+    s.sample = Shape{32, 32, 3};
+  } else if (name == "gpt" || name == "llama") {  // 6 blocks of 384, 6 heads
+    s.sample = Shape{256}, s.tokens = true, s.outputs = 4096, s.batch = 8;
+    if (name == "llama") s.preset.kv_heads = 2;
+  } else if (name == "gpt2-124m") {
+    s.sample = Shape{256}, s.tokens = true, s.outputs = 50257, s.batch = 4;
+  } else if (name == "cosmoflow") {
+    s.sample = Shape{64, 64, 64, 4}, s.outputs = 4, s.batch = 2, s.loss = ops::LossKind::kMse;
+  } else {
+    throw UserError("bench_step knows {}, not '{}'", fmt::join(kModels, ", "), name);
+  }
   return s;
+}
+
+struct Settings {
+  std::int64_t lanes = 1, batch = 0;
+  ops::Precision precision = ops::Precision::kFp32;
+  nn::Recompute recompute = nn::Recompute::kNone;
+};
+
+nn::ProgramOptions program_options(const Subject& subject, const Settings& settings) {
+  nn::ProgramOptions options;
+  options.sample = subject.sample;
+  options.microbatch = settings.batch / settings.lanes;
+  options.outputs = subject.outputs;
+  options.loss = subject.loss;
+  options.tokens = subject.tokens;
+  options.labels = subject.tokens ? subject.sample[0] : 1;
+  options.precision = settings.precision;
+  options.recompute = settings.recompute;
+  return options;
 }
 
 class Bench {
  public:
-  Bench(comm::Communicator& communicator, const Subject& subject, std::int64_t lanes,
-        std::int64_t batch)
-      : program_(cpu_device(), nn::make_preset(subject.preset, subject.sample, 10),
-                 {subject.sample, batch / lanes, 10, ops::LossKind::kSoftmaxCrossEntropy, {}, 1}),
+  Bench(comm::Communicator& communicator, const Subject& subject, const Settings& settings)
+      : program_(cpu_device(),
+                 nn::make_preset(subject.preset, subject.sample, subject.outputs),
+                 program_options(subject, settings)),
         flat_(
             cpu_device().allocate(program_.table().flat_elements() * sizeof(float), "parameters")),
         optimizer_(program_.table(), options_, cpu_device()),
-        strategy_(communicator, program_, flat_.as<float>(), optimizer_, options_, {lanes}) {
+        strategy_(communicator, program_, flat_.as<float>(), optimizer_, options_,
+                  {settings.lanes}) {
     values_ = program_.options().microbatch * program_.options().sample.elements();
-    for (std::int64_t i = 0; i < lanes * values_; ++i)
-      batch_.push_back(static_cast<float>(i * 37 % 101) * 0.02f - 1);
+    for (std::int64_t i = 0; i < settings.lanes * values_; ++i) {
+      const auto id = static_cast<std::int32_t>(i * 37 % 101);
+      batch_.push_back(subject.tokens ? std::bit_cast<float>(id)
+                                      : static_cast<float>(id) * 0.02f - 1);
+    }
     program_.table().initialise(1, flat_.as<float>());
     program_.bind(flat_.as<float>());
     program_.pack();
@@ -68,15 +109,16 @@ class Bench {
     for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) {
       // The arena may reuse the input's place, so it is copied in for each microbatch.
       std::memcpy(program_.input(0), batch_.data() + lane * values_, values_ * sizeof(float));
-      for (std::int64_t i = 0; i < microbatch; ++i)
+      for (std::int64_t i = 0; i < microbatch * program_.options().labels; ++i)
         program_.labels(0)[i] = static_cast<std::int32_t>((i + lane) % 10);
+      for (std::int64_t i = 0; i < microbatch * program_.options().outputs; ++i)
+        program_.targets(0)[i] = static_cast<float>((i + lane) % 10) * 0.1f;
       parallel::StepRecord record;
       const RandomKey key{1, static_cast<std::uint64_t>(step_), static_cast<std::uint32_t>(lane)};
       program_.train(0, key, strategy_.begin(0, lane, 0), record.lane);
       strategy_.set_record(lane, record);
     }
     strategy_.finish(step_++);
-    program_.pack();
   }
 
   const optim::Options options_;
@@ -86,22 +128,32 @@ class Bench {
   parallel::Replicated strategy_;
   std::int64_t step_ = 0;
   std::int64_t values_ = 0;   // of one microbatch
-  std::vector<float> batch_;  // all lanes' samples
+  std::vector<float> batch_;  // all lanes' samples; token numbers as their bits
 };
 
 int run(int argc, char** argv) {
-  if (argc < 3) throw UserError("usage: bench_step MODEL LANES [BATCH]");
-  const std::int64_t lanes = std::atol(argv[2]), batch = argc > 3 ? std::atol(argv[3]) : 128;
+  if (argc < 3)
+    throw UserError("usage: bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE]]], MODEL one of {}",
+                    fmt::join(kModels, ", "));
+  const Subject subject = subject_of(argv[1]);
+  Settings settings;
+  settings.lanes = std::atol(argv[2]);
+  settings.batch = argc > 3 ? std::atol(argv[3]) : 0;
+  if (settings.batch == 0) settings.batch = subject.batch;
+  if (settings.lanes < 1 || settings.batch % settings.lanes != 0)
+    throw UserError("{} lanes do not divide a batch of {}", settings.lanes, settings.batch);
+  if (argc > 4) settings.precision = ops::precision_from(argv[4]);
+  if (argc > 5) settings.recompute = nn::recompute_from(argv[5]);
   set_float_environment();
   const auto communicator = comm::make_communicator({});
-  Bench bench(*communicator, subject_of(argv[1]), lanes, batch);
+  Bench bench(*communicator, subject, settings);
   const double peak = measure_fma_peak();
   for (int steps = 0;;) {
     if (communicator->rank() == 0 && !(std::cin >> steps)) steps = 0;
     comm::broadcast_value(*communicator, steps);
     if (steps <= 0) return 0;
     const double seconds = bench.seconds_per_step(steps);
-    const double flops = bench.flops() * static_cast<double>(lanes);
+    const double flops = bench.flops() * static_cast<double>(settings.lanes);
     if (communicator->rank() == 0) {
       std::printf("%.9f %.1f %.3f\n", seconds, flops / seconds * 1e-9,
                   flops / seconds / (peak * communicator->size()));

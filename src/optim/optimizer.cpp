@@ -71,30 +71,38 @@ std::size_t Optimizer::state_bytes() const {
 }
 
 void Optimizer::step(float* parameters, std::int64_t step, double scale, double statistics_scale,
-                     const std::function<const float*(int block)>& gradient) {
+                     const std::function<const float*(int block)>& gradient,
+                     const std::function<void(int parameter)>& updated) {
   const double lr = learning_rate(options_, step);
   for (int i = 0; i < table_.size(); ++i) {
-    const ParameterKind kind = table_[i].kind;
-    if (kind != ParameterKind::kStatistic && options_.kind == Kind::kLamb) {
+    if (table_[i].kind != ParameterKind::kStatistic && options_.kind == Kind::kLamb) {
       step_lamb(parameters, i, lr, scale, step, gradient);
-      continue;
+    } else {
+      step_parameter(parameters, i, lr, scale, statistics_scale, step, gradient);
     }
-    const double decay = kind == ParameterKind::kWeight ? options_.decay : 0;
-    const ops::AdamStep adam = adam_step(options_, lr, decay, scale, step);
-    const ops::SgdStep sgd{static_cast<float>(lr),    static_cast<float>(options_.momentum),
-                           static_cast<float>(decay), static_cast<float>(scale),
-                           options_.nesterov,         step == 0};
-    for (int b = table_.first_block(i); b < table_.end_block(i); ++b) {
-      const auto [parameter, begin, elements] = table_.blocks()[b];
-      float* p = parameters + begin;
-      const float* g = gradient(b);
-      if (kind == ParameterKind::kStatistic) {
-        move_statistics(p, g, elements, statistics_scale);
-      } else if (options_.kind == Kind::kSgd) {
-        ops::sgd(p, state_.empty() ? nullptr : state(0) + begin, g, elements, sgd);
-      } else {
-        ops::adam(p, state(0) + begin, state(1) + begin, g, elements, adam);
-      }
+    if (updated) updated(i);
+  }
+}
+
+void Optimizer::step_parameter(float* parameters, int parameter, double lr, double scale,
+                               double statistics_scale, std::int64_t step,
+                               const std::function<const float*(int block)>& gradient) {
+  const ParameterKind kind = table_[parameter].kind;
+  const double decay = kind == ParameterKind::kWeight ? options_.decay : 0;
+  const ops::AdamStep adam = adam_step(options_, lr, decay, scale, step);
+  const ops::SgdStep sgd{static_cast<float>(lr),    static_cast<float>(options_.momentum),
+                         static_cast<float>(decay), static_cast<float>(scale),
+                         options_.nesterov,         step == 0};
+  for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+    const auto [index, begin, elements] = table_.blocks()[b];
+    float* p = parameters + begin;
+    const float* g = gradient(b);
+    if (kind == ParameterKind::kStatistic) {
+      move_statistics(p, g, elements, statistics_scale);
+    } else if (options_.kind == Kind::kSgd) {
+      ops::sgd(p, state_.empty() ? nullptr : state(0) + begin, g, elements, sgd);
+    } else {
+      ops::adam(p, state(0) + begin, state(1) + begin, g, elements, adam);
     }
   }
 }

@@ -86,10 +86,11 @@ class Replicated::Sink : public nn::GradientSink {
   Buffer sum_, addend_;
 };
 
-Replicated::Replicated(comm::Communicator& communicator, const nn::Program& program,
+Replicated::Replicated(comm::Communicator& communicator, nn::Program& program,
                        float* parameters, optim::Optimizer& optimizer,
                        const optim::Options& optimizer_options, const Options& options)
-    : table_(program.table()),
+    : program_(program),
+      table_(program.table()),
       parameters_(parameters),
       optimizer_(optimizer),
       optimizer_options_(optimizer_options),
@@ -177,8 +178,9 @@ StepOutcome Replicated::finish(std::int64_t step) {
   if (optimizer_options_.clip > 0)
     scale *= std::min(1.0, optimizer_options_.clip / (outcome.gradient_norm + 1e-6));
   const double leaves = static_cast<double>(options_.lanes * options_.accumulate);
-  optimizer_.step(parameters_, step, scale, 1 / leaves,
-                  [this](int block) { return fold_->sum(block); });
+  optimizer_.step(
+      parameters_, step, scale, 1 / leaves, [this](int block) { return fold_->sum(block); },
+      [this](int parameter) { program_.pack(parameter); });
   fold_->release();
   return outcome;
 }

@@ -9,9 +9,7 @@ parallel::StepOutcome TrainingStep::run(std::int64_t step, data::Position at, Re
     const comm::LaneRange lanes = strategy_.lanes(stream);
     for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) run_lane(stream, lane, job);
   });
-  const parallel::StepOutcome outcome = strategy_.finish(step);
-  program_.pack();
-  return outcome;
+  return strategy_.finish(step);
 }
 
 void TrainingStep::run_lane(int stream, std::int64_t lane, const Job& job) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <cstring>
 #include <vector>
 
@@ -204,6 +205,33 @@ TEST(Optimizer, leaves_padding_at_zero) {
       ASSERT_EQ(got.parameters[i], 0);
       for (const auto& state : got.state) ASSERT_EQ(state[i], 0);
     }
+  }
+}
+
+TEST(Optimizer, tells_of_each_parameter_when_its_last_block_is_updated) {
+  const ParameterTable table = odd_table();
+  for (const Kind kind : {Kind::kSgd, Kind::kAdamW, Kind::kLamb}) {
+    Options o;
+    o.kind = kind;
+    const Trained expected = train(table, o, 1);
+    Optimizer optimizer(table, o, cpu_device());
+    std::vector<float> flat(table.flat_elements());
+    table.initialise(1, flat.data());
+    const std::vector<float> g = gradient_of(table, 0);
+    std::vector<int> told;
+    optimizer.step(
+        flat.data(), 0, kScale, kStatisticsScale,
+        [&](int block) { return g.data() + table.blocks()[block].begin; },
+        [&](int parameter) {
+          told.push_back(parameter);
+          const Parameter& p = table[parameter];
+          EXPECT_TRUE(std::equal(flat.begin() + p.offset, flat.begin() + p.offset + p.elements,
+                                 expected.parameters.begin() + p.offset))
+              << p.name << " is not what it will be";
+        });
+    std::vector<int> all(table.size());
+    std::iota(all.begin(), all.end(), 0);
+    EXPECT_EQ(told, all);
   }
 }
 

@@ -50,11 +50,16 @@ class Optimizer {
   std::size_t state_bytes() const;
 
   // One step over all blocks. gradient(block): address of the folded sum; scale: 1 / valid count
-  // times the clipping factor; statistics_scale: 1 / (lanes that contributed).
+  // times the clipping factor; statistics_scale: 1 / (lanes that contributed). updated(parameter),
+  // if given, follows a parameter's last block, while the parameter is still in cache.
   void step(float* parameters, std::int64_t step, double scale, double statistics_scale,
-            const std::function<const float*(int block)>& gradient);
+            const std::function<const float*(int block)>& gradient,
+            const std::function<void(int parameter)>& updated = {});
 
  private:
+  void step_parameter(float* parameters, int parameter, double lr, double scale,
+                      double statistics_scale, std::int64_t step,
+                      const std::function<const float*(int block)>& gradient);
   void step_lamb(float* parameters, int parameter, double lr, double scale, std::int64_t step,
                  const std::function<const float*(int block)>& gradient);
   const ParameterTable& table_;

@@ -40,7 +40,7 @@ class Replicated {
  public:
   // Collective. parameters: the flat buffer of the program's table. What is handed in by reference
   // must outlive this.
-  Replicated(comm::Communicator& communicator, const nn::Program& program, float* parameters,
+  Replicated(comm::Communicator& communicator, nn::Program& program, float* parameters,
              optim::Optimizer& optimizer, const optim::Options& optimizer_options,
              const Options& options);
   ~Replicated();
@@ -49,7 +49,7 @@ class Replicated {
   // Where the gradients of this microbatch go.
   nn::GradientSink& begin(int stream, std::int64_t lane, std::int64_t micro);
   void set_record(std::int64_t lane, const StepRecord& record);
-  // Folds, agrees that all is finite, and updates the parameters. Throws DataError naming what is
+  // Folds, agrees that all is finite, updates the parameters and packs them anew. Throws DataError naming what is
   // not finite (lane, rank or parameter) on all ranks alike, with nothing applied.
   StepOutcome finish(std::int64_t step);
 
@@ -62,6 +62,7 @@ class Replicated {
   StepRecord fold_records();
   void refuse_non_finite(std::int64_t step) const;
 
+  nn::Program& program_;
   const ParameterTable& table_;
   float* parameters_;
   optim::Optimizer& optimizer_;
