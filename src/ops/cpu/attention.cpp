@@ -110,8 +110,7 @@ class CpuAttention : public Op {
     if (d_.cache > 0) return sizeof(float) * block;
     const std::int64_t forward = block + store_floats();
     const std::int64_t backward =
-        padded_ * (6 * d_.tokens + 2 * keys_ + 2 * rounded_up(d_.tokens, kQueryBlock)) +
-        2 * kQueryBlock * kPanelKeys + d_.tokens;
+        padded_ * 5 * (keys_ + kQueryBlock) + 2 * kQueryBlock * kPanelKeys;
     return sizeof(float) * (forward > backward ? forward : backward);
   }
 
@@ -164,6 +163,7 @@ class CpuAttention : public Op {
     for (std::int64_t i = 0; i < count; ++i) {
       pass.first_element = (first + i) * d_.heads * d_.tokens * d_.tokens;
       pass.saved = static_cast<float*>(args.saved) + (first + i) * saved_floats();
+      pass.last = i + 1 == count;
       run(first + i);
       pass.qkv += in;
       pass.output += out;

@@ -65,7 +65,12 @@ void weigh_block(const AttentionPass& p, QueryRows& q, std::int64_t head, std::i
   for (std::int64_t r = 0; r < rows; ++r) {
     float* scores = q.scores + r * kKeyBlock;
     const std::int64_t seen = visible(p, first + r, key, count);
-    if (key > 0) store(q.sums[r], load(q.sums[r]) * splat(q.factors[r]));
+    if (key > 0) {
+      store(q.sums[r], load(q.sums[r]) * splat(q.factors[r]));
+    } else {
+      fetch_next_head(p, head, first + r);
+      fetch_row(p, p.output + ((first + r) * p.heads + head) * p.width);
+    }
     row_powers(scores, seen, end, q.largest[r], q.sums[r]);
     if (p.drop) {
       float buffer[kKeyBlock + 2 * 64];

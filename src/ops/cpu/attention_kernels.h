@@ -31,6 +31,7 @@ struct AttentionPass {
   float keep_scale;
   std::int64_t first_element;  // of the sample's probabilities
 
+  bool last;         // else another sample follows in memory, and is next
   const float* qkv;  // [tokens][(heads + 2 kv_heads) width]
   float* output;     // [tokens][heads width]
   float* saved;      // [heads][tokens][kRowStatistics]

@@ -28,41 +28,46 @@ struct Product {
   const float* factors;  // with add: row r of C is first multiplied by factors[r]; null: not
 };
 
+// f(row, vector, place in C) for all of a tile: unrolled, or the sums would not stay in registers.
+template <int rows, int vectors, class F>
+LOCKSTEP_INLINE void for_tile(float* c, std::int64_t c_step, F f) {
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r, c += c_step) {
+    asm("" : "+r"(c));  // one pointer that moves on, not one for every row
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) f(r, v, c + v * kWidth);
+  }
+}
+
 template <Order order, int rows, int vectors>
 void tile(const Product& p) {
   V sum[rows][vectors];
   if (!p.add) {
-    for (int r = 0; r < rows; ++r) {
-      for (int v = 0; v < vectors; ++v) sum[r][v] = splat(0.0f);
-    }
+    for_tile<rows, vectors>(p.c, p.c_step, [&](int r, int v, float*) { sum[r][v] = splat(0.0f); });
+  } else if (p.factors == nullptr) {
+    for_tile<rows, vectors>(p.c, p.c_step, [&](int r, int v, float* c) { sum[r][v] = load(c); });
   } else {
-    for (int r = 0; r < rows; ++r) {
-      for (int v = 0; v < vectors; ++v) sum[r][v] = load(p.c + r * p.c_step + v * kWidth);
-    }
-    if (p.factors != nullptr) {
-      for (int r = 0; r < rows; ++r) {
-        const V factor = splat(p.factors[r]);
-        for (int v = 0; v < vectors; ++v) sum[r][v] *= factor;
-      }
-    }
+    for_tile<rows, vectors>(p.c, p.c_step, [&](int r, int v, float* c) {
+      sum[r][v] = load(c) * splat(p.factors[r]);
+    });
   }
   const float* a = p.a;
   const float* b = p.b;
   const std::int64_t a_step = p.a_step, b_step = p.b_step;
   for (std::int64_t k = p.depth; k > 0; --k) {
     V row[vectors];
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) row[v] = load(b + v * kWidth);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const V spread = splat(order == Order::kByRow ? a[r * a_step] : a[r]);
+#pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) sum[r][v] = fma(spread, row[v], sum[r][v]);
     }
     a += order == Order::kByRow ? 1 : a_step;
     b += b_step;
   }
-  for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v) store(p.c + r * p.c_step + v * kWidth, sum[r][v]);
-  }
+  for_tile<rows, vectors>(p.c, p.c_step, [&](int r, int v, float* c) { store(c, sum[r][v]); });
 }
 
 template <Order order, int vectors>
