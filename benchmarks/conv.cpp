@@ -14,7 +14,7 @@ void add_convolution(const Shape& input, std::int64_t out, std::int64_t kernel,
                 std::vector(rank, kernel / 2),
                 std::vector<std::int64_t>(rank, 1)};
   c.bias = false;
-  c.need_d_input = input[-1] != 3;
+  c.need_d_input = input[-1] > 4;
   std::int64_t weights = out * input[-1];
   for (int i = 0; i < rank; ++i) weights *= kernel;
   add(fmt::format("conv{}d {}-{} at {} kernel {} stride {} batch {}", rank, input[-1], out,
@@ -34,7 +34,12 @@ void add_all() {
     add_convolution({batch, 16, 16, 32}, 64, 3, 2);
     add_convolution({batch, 8, 8, 64}, 64, 3, 1);
   }
-  add_convolution({2, 32, 32, 32, 32}, 32, 3, 1);
+  // CosmoFlow (Mathuriya et al. 2018) on 64^3 voxels
+  add_convolution({2, 64, 64, 64, 4}, 32, 3, 1);
+  add_convolution({2, 32, 32, 32, 32}, 64, 3, 1);
+  add_convolution({2, 16, 16, 16, 64}, 128, 3, 1);
+  add_convolution({2, 8, 8, 8, 128}, 256, 3, 1);
+  add_convolution({2, 4, 4, 4, 256}, 512, 3, 1);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "lockstep/core/error.h"
 #include "ops/children.h"
 #include "ops/dense_support.h"
+#include "ops/sliced.h"
 
 namespace lockstep::ops {
 namespace {
@@ -182,6 +183,54 @@ TEST(Convolution, matches_double_loops_in_every_form) {
     c.bias = false;
     c.activation = Activation::kRelu;
     check(c);
+  }
+}
+
+// Channels around whole vectors and blocks, positions around whole blocks and sets.
+TEST(Convolution, direct_kernels_match_double_loops_around_their_blocks) {
+  constexpr std::array<std::int64_t, 8> kChannels = {1, 3, 4, 16, 17, 32, 48, 64};
+  for (const std::int64_t in : kChannels) {
+    for (const std::int64_t out : kChannels) {
+      Convolution c = conv({1, 1 + (in * 7 + out) % 33, in}, out, {3}, 1 + (in + out) % 2, 1);
+      c.bias = (in + out) % 3 == 0;
+      check(c);
+    }
+  }
+  for (const std::int64_t size : {1, 7, 31, 33}) {
+    for (const std::int64_t stride : {1, 2}) {
+      check(conv({2, size, size, 4}, 17, {3, 3}, stride, 1));
+      check(conv({1, 3, size, 16}, 32, {3, 3}, stride, 1));
+      check(conv({1, 7, size, 33}, 3, {1, 1}, stride, 0));
+      check(conv({1, 3, size, 5, 3}, 16, {3, 3, 3}, stride, 1));
+      check(conv({1, 2, 3, size, 17}, 64, {2, 3, 3}, stride, 1));
+    }
+    if (size > 1) check(conv({2, size, size, 3}, 33, {3, 3}, 1, 2));
+    if (size > 1) check(conv({2, size, size, 16}, 16, {3, 3}, 2, 2));
+  }
+  check(conv({2, 7, 4, 4, 31}, 64, {3, 3, 3}, 1, 1));   // narrow rows
+  check(conv({2, 6, 4, 128}, 128, {3, 3}, 1, 1));       // chunks of channels
+  check(conv({1, 7, 9, 33, 4}, 20, {3, 3, 3}, 1, 1));   // sets of planes and of rows
+  check(conv({1, 3, 31, 33, 3}, 5, {3, 3, 3}, 2, 1));
+}
+
+TEST(Convolution, has_the_same_bits_for_every_number_of_slices) {
+  struct Cut {
+    Convolution convolution;
+    std::int64_t slices;
+  };
+  std::vector<Cut> cuts = {{conv({12, 31, 33, 3}, 17, {3, 3}, 1, 1), 12},
+                           {conv({12, 8, 8, 16}, 32, {3, 3}, 2, 1), 1},
+                           {conv({12, 16, 16, 16}, 48, {3, 3}, 1, 1), 6},
+                           {conv({4, 7, 8, 9, 5}, 32, {3, 3, 3}, 1, 1), 4}};
+  for (Cut& cut : cuts) {
+    for (const auto activation : {Activation::kNone, Activation::kRelu}) {
+      cut.convolution.activation = activation;
+      SCOPED_TRACE(cut.convolution.input.text());
+      const OpCase made = case_of(cut.convolution);
+      const auto op = make(cpu_device(), cut.convolution);
+      if (isa() != Isa::kAvx512) continue;  // oneDNN's parts
+      expect_slices_agree(*op, {{made.input}, made.parameters, made.d_output, {}, {}}, cut.slices);
+    }
   }
 }
 

@@ -26,9 +26,11 @@ inline SlicedResult run_sliced(const Op& op, const SlicedCase& c, std::int64_t c
   for (const Floats& p : c.parameters) r.d_parameters.emplace_back(p.size(), NAN);
   if (!c.start.empty()) r.d_inputs[0] = c.start;
   Doubles saved(op.saved_bytes() / 8 + 1, NAN), workspace(op.workspace_bytes() / 8 + 1, NAN);
+  Doubles packed(op.packed_bytes() / 8 + 1, NAN);
   std::vector<const float*> inputs(c.inputs.size()), parameters;
   std::vector<float*> d_inputs(c.inputs.size()), d_parameters;
   for (const Floats& p : c.parameters) parameters.push_back(p.data());
+  op.pack(parameters.data(), packed.data());
   const auto args = [&](Slice slice, bool finish) {
     const auto at = [&](auto& x) {
       return x.data() + static_cast<std::int64_t>(x.size()) / slice.count * slice.index;
@@ -43,7 +45,7 @@ inline SlicedResult run_sliced(const Op& op, const SlicedCase& c, std::int64_t c
     a.inputs = inputs.data(), a.output = at(r.output), a.d_output = at(c.d_output);
     a.d_inputs = d_inputs.data(), a.parameters = parameters.data();
     a.d_parameters = d_parameters.data();
-    a.saved = saved.data(), a.workspace = workspace.data();
+    a.saved = saved.data(), a.workspace = workspace.data(), a.packed = packed.data();
     a.random = c.random, a.accumulate = !c.start.empty();
     return a;
   };

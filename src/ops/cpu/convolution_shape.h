@@ -10,6 +10,9 @@ namespace lockstep::ops {
 // uneven or the weight gradient, written once per part, would cost more than the activations.
 std::int64_t part_of(const Convolution& c);
 
+// Places of the kernel that lie in the padding are counted, as everywhere in the field.
+Cost cost_of(const Convolution& c);
+
 struct ConvolutionLayouts {
   using Layout = dnnl::memory::desc;
   using Dims = dnnl::memory::dims;
