@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "lockstep/core/error.h"
