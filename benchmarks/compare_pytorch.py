@@ -1,123 +1,156 @@
 #!/usr/bin/env python3
-"""Whole training steps against PyTorch, one core, fp32: forward, backward, AdamW.
+"""Whole training steps (forward, backward, AdamW) against PyTorch on one core and on two.
 
-    benchmarks/compare_pytorch.py [build/benchmarks/bench_step] [--rounds 15]
+    benchmarks/compare_pytorch.py [--python /path/to/python ...] [--models mlp,gpt] [--rounds 9] [--page FILE]
 
-Both programs are alternated in one run; medians of the rounds. PyTorch runs with one thread and with its
-BLAS as it comes (OPENBLAS_* unset), lanes = 1. Needs a python3 with torch.
+Each --python is one with PyTorch; default: the one that runs this. For every model the settings of each are
+searched (compile, layout, AdamW's form, oneDNN, kernels of OpenBLAS) and the best of all is the one that counts.
+Both programs are alternated in one run; medians of the rounds. --page writes the results as Markdown.
 """
 import argparse
+import functools
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 
-for name in [n for n in os.environ if n.startswith(("OPENBLAS_", "MKL_", "OMP_"))]:
-    del os.environ[name]
-import torch
-import torch.nn as nn
-import torch.nn.functional as F
+import performance_page
+import start_and_memory
+from contestants import DEFAULTS, ROOT, Lockstep, Torch, least_time, search, shown
 
-torch.set_num_threads(1)
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, width, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.shortcut = nn.Identity()
-        if stride != 1:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x):
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+# name: (batch, lanes of the second column, whether it has convolutions)
+MODELS = {"mlp": (128, 8, False), "resnet20": (128, 8, True), "gpt": (8, 8, False), "gpt2-124m": (4, 4, False),
+          "cosmoflow": (2, 2, True)}
+# Least ratio to the best PyTorch, of one core and one lane.
+GOALS = {("mlp", "fp32"): 1.3, ("resnet20", "fp32"): 1.8}
 
 
-def resnet20():
-    blocks, inputs = [], 16
-    for width in (16, 32, 64):
-        for i in range(3):
-            blocks.append(Block(inputs, width, 2 if width > 16 and i == 0 else 1))
-            inputs = width
-    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *blocks,
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+def alternate(contestants, rounds):
+    """Median seconds of each; the first round warms up."""
+    times = {name: [] for name in contestants}
+    for contestant in contestants.values():
+        contestant.warm_up()
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            time.sleep(0.05)  # threads that wait in a loop come to rest
+            times[name].append(contestant.time())
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
-def mlp():
-    return nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+def one_core(arguments, model, precision, found, core):
+    """A row of the table: ours with one lane and several; PyTorch at the best of each version, and as it comes."""
+    batch, lanes, _ = MODELS[model]
+    plain = {python: next(s for settings, s in tried if settings == DEFAULTS) for python, tried in found.items()}
+    make = {"ours1": functools.partial(Lockstep, arguments.program, model, 1, batch, precision, core),
+            "ours": functools.partial(Lockstep, arguments.program, model, lanes, batch, precision, core),
+            "plain": functools.partial(Torch, min(plain, key=plain.get), model, batch, DEFAULTS, core)}
+    peers = {f"best of {python}": tried[-1][0] for python, tried in found.items()}
+    for name, (python, tried) in zip(peers, found.items()):
+        make[name] = functools.partial(Torch, python, model, batch, tried[-1][0], core)
+    if precision == "bf16":  # beside PyTorch's best in fp32, its own bf16
+        ways = [functools.partial(way, precision="bf16") for name, way in make.items() if name in peers]
+        timed = [(seconds, way) for way in ways if (seconds := least_time(way)) is not None]
+        if timed:
+            make["autocast"] = min(timed, key=lambda entry: entry[0])[1]
+    contestants = {}
+    try:
+        for name, way in make.items():
+            contestants[name] = way()
+        seconds = alternate(contestants, arguments.rounds)
+        best = min(["plain", *peers], key=seconds.get)
+        ours, torch = contestants["ours1"], contestants[best]
+        return {"model": model, "precision": precision, "batch": batch, "lanes": lanes,
+                "flop": ours.gflops * ours.last, "peak": ours.gflops / ours.of_peak,
+                "seconds": {**seconds, "best": seconds[best]}, "goal": GOALS.get((model, precision)),
+                "memory": {"ours1": ours.peak_memory(), "ours": contestants["ours"].peak_memory(),
+                           "best": torch.peak_memory()},
+                "autocast": contestants["autocast"].version if "autocast" in contestants else None,
+                "best": f"{torch.version}, {shown(peers.get(best, DEFAULTS))}"}
+    finally:
+        for contestant in contestants.values():
+            contestant.close()
 
 
-class Torch:
-    def __init__(self, model, sample, batch, channels_last):
-        self.model = model
-        self.x = torch.randn(batch, *sample)
-        if channels_last:
-            self.model = model.to(memory_format=torch.channels_last)
-            self.x = self.x.to(memory_format=torch.channels_last)
-        self.y = torch.arange(batch) % 10
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
+def two_cores(arguments, row, found, cores):
+    """Two ranks of ours against two threads, or two processes, of PyTorch; and against one rank."""
+    model, batch, lanes = row["model"], row["batch"], row["lanes"]
+    ways = []
+    for python, tried in found.items():
+        for threads, ranks in ((2, 1), (1, 2)):
+            settings = tried[-1][0] if ranks == 1 else {**tried[-1][0], "compile": "no"}
+            make = functools.partial(Torch, python, model, batch, settings, cores, threads, ranks)
+            seconds = least_time(make)
+            if seconds is not None:
+                name = f"{ranks} processes (DDP, gloo)" if ranks > 1 else f"{threads} threads"
+                ways.append((seconds, f"{name}, {shown(settings)}", make))
+                print(f"    {python} {name}: {seconds * 1e3:.1f} ms", flush=True)
+    _, name, make = min(ways, key=lambda way: way[0])
+    times = {"one": [], "two": [], "torch": []}
+    torch = make()
+    torch.warm_up()
+    version = torch.version
+    for _ in range(arguments.rounds):
+        # A rank that waits takes turns with whoever computes, so each round starts its own.
+        for key, ranks in (("one", 1), ("two", 2)):
+            ours = Lockstep(arguments.program, model, lanes, batch, row["precision"], cores, ranks)
+            ours.warm_up()
+            times[key].append(ours.time())
+            ours.close()
+        times["torch"].append(torch.time())
+    torch.close()
+    return {"model": model, "precision": row["precision"], "lanes": lanes, "best": f"{version}, {name}",
+            **{key: statistics.median(values) for key, values in times.items()}}
 
-    def seconds_per_step(self, steps):
-        start = time.perf_counter()
-        for _ in range(steps):
-            self.optimizer.zero_grad()
-            F.cross_entropy(self.model(self.x), self.y).backward()
-            self.optimizer.step()
-        return (time.perf_counter() - start) / steps
 
-
-class Lockstep:
-    def __init__(self, program, model, lanes, batch):
-        self.process = subprocess.Popen([program, model, str(lanes), str(batch)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.peak = 0.0
-
-    def seconds_per_step(self, steps):
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        seconds, _, self.peak = map(float, self.process.stdout.readline().split())
-        return seconds
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default=str(ROOT / "build/benchmarks/bench_step"))
+    parser.add_argument("--lockstep", default=str(ROOT / "build/bin/lockstep"))
+    parser.add_argument("--python", action="append", help="a python with PyTorch; may be given several times")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="2 rounds, fewer settings, no compile")
+    parser.add_argument("--one-core", action="store_true", help="leave out the part on two cores")
+    parser.add_argument("--page", help="write the results here, as Markdown")
+    arguments = parser.parse_args()
+    arguments.python = arguments.python or [sys.executable]
+    if arguments.quick:
+        arguments.rounds = min(arguments.rounds, 2)
+    return arguments
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("program", nargs="?",
-                        default=str(pathlib.Path(__file__).parent.parent / "build/benchmarks/bench_step"))
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args()
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
-    print(f"PyTorch {torch.__version__}, one thread, {'MKL' if torch.backends.mkl.is_available() else 'its BLAS'}, "
-          f"oneDNN {'on' if torch.backends.mkldnn.is_available() else 'off'}")
-    print(f"{'model':<10} {'batch':>5} {'lanes':>5} {'ours ms':>9} {'torch ms':>9} {'layout':>14} {'ratio':>6} {'% of peak':>9}")
-    for name, make, sample, batch, steps, target in (("mlp", mlp, (784,), 128, 20, 1.3),
-                                                     ("resnet20", resnet20, (3, 32, 32), 128, 2, 1.5)):
-        peers = {"contiguous": Torch(make(), sample, batch, False)}
-        if len(sample) == 3:
-            peers["channels_last"] = Torch(make(), sample, batch, True)
-        for lanes in (1, 8):
-            ours = Lockstep(arguments.program, name, lanes, batch)
-            times = {key: [] for key in ("ours", *peers)}
-            for r in range(arguments.rounds + 1):
-                for key, subject in (("ours", ours), *peers.items()):
-                    seconds = subject.seconds_per_step(steps)
-                    if r > 0:  # the first round warms up
-                        times[key].append(seconds)
-            ours.close()
-            median = {key: statistics.median(values) for key, values in times.items()}
-            best = min(peers, key=lambda key: median[key])  # PyTorch at its best layout
-            ratio = median[best] / median["ours"]
-            print(f"{name:<10} {batch:>5} {lanes:>5} {median['ours'] * 1e3:>9.2f} {median[best] * 1e3:>9.2f} {best:>14} "
-                  f"{ratio:>6.2f} {ours.peak * 100:>9.1f}   (lanes 1: goal {target})", flush=True)
+    arguments = parse()
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    result = {"rows": [], "two": [], "searches": {}, "load": os.getloadavg()[0]}
+    for model in arguments.models.split(","):
+        batch, _, convolutions = MODELS[model]
+        found = {}
+        for python in arguments.python:
+            print(f"{model}: settings of {python}", flush=True)
+            found[python] = search(python, model, batch, convolutions, {cores[0]}, times=1 if arguments.quick else 3,
+                                   quick=arguments.quick)
+        found = {python: tried for python, tried in found.items() if tried}
+        if not found:
+            sys.exit(f"compare_pytorch.py: none of {', '.join(arguments.python)} runs {model} with PyTorch")
+        result["searches"][model] = found
+        for precision in ("fp32", "bf16") if model == "gpt" else ("fp32",):
+            row = one_core(arguments, model, precision, found, {cores[0]})
+            result["rows"].append(row)
+            print(performance_page.line(row), flush=True)
+            if len(cores) > 1 and not arguments.one_core:
+                result["two"].append(two_cores(arguments, row, found, set(cores)))
+                print(performance_page.two_line(result["two"][-1]), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        result["start"] = start_and_memory.start(arguments, pathlib.Path(folder), {cores[0]})
+    result["bound"] = start_and_memory.mlp_bound(cores[0])
+    text = performance_page.page(result, arguments)
+    if arguments.page:
+        pathlib.Path(arguments.page).write_text(text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
