@@ -11,9 +11,11 @@
 namespace lockstep::app {
 namespace {
 
+constexpr int kMostFiles = 1 << 20;
+
 struct ImportCommand {
   data::ImportOptions options;
-  std::vector<std::string> train, test;
+  std::vector<std::string> train, val, test;
   std::string out, target_kind = "class";
 };
 
@@ -25,6 +27,7 @@ void show_progress(double fraction) {
 ExitCode import_command(ImportCommand command, Context& context) {
   if (!context.ranks.alone_in_charge()) return ExitCode::kDone;
   command.options.train.assign(command.train.begin(), command.train.end());
+  command.options.val.assign(command.val.begin(), command.val.end());
   command.options.test.assign(command.test.begin(), command.test.end());
   command.options.out = command.out;
   command.options.target_is_class = command.target_kind == "class";
@@ -41,21 +44,27 @@ ExitCode import_command(ImportCommand command, Context& context) {
 void add_import(CLI::App& program, Action& action) {
   auto command = std::make_shared<ImportCommand>();
   data::ImportOptions& o = command->options;
-  CLI::App* app = program.add_subcommand("import", "Make a dataset file from IDX or CSV files");
-  app->add_option("--format", o.format, "idx or csv; guessed from the names if absent")
-      ->check(CLI::IsMember({"idx", "csv"}))
+  CLI::App* app =
+      program.add_subcommand("import", "Make a dataset file from IDX, CSV or text files");
+  app->add_option("--format", o.format, "idx, csv or text; guessed from the names if absent")
+      ->check(CLI::IsMember({"idx", "csv", "text"}))
       ->type_name("NAME");
-  app->add_option("--train", command->train, "idx: images and labels (.gz too); csv: one file")
+  app->add_option("--train", command->train,
+                  "idx: images and labels (.gz too); csv: one file; text: any number, in order")
       ->required()
-      ->expected(1, 2)
+      ->expected(1, kMostFiles)
+      ->type_name("FILE");
+  app->add_option("--val", command->val, "text: files of the validation split")
+      ->expected(1, kMostFiles)
       ->type_name("FILE");
   app->add_option("--test", command->test, "The same for the test split")
-      ->expected(1, 2)
+      ->expected(1, kMostFiles)
       ->type_name("FILE");
   app->add_option("-o,--out", command->out, "Dataset file to write (HDF5)")
       ->required()
       ->type_name("FILE");
-  app->add_option("--val-fraction", o.val_fraction, "Part of the training samples for validation")
+  app->add_option("--val-fraction", o.val_fraction,
+                  "Part of the training samples for validation; text: the end of each file")
       ->check(CLI::Range(0.0, 0.99))
       ->type_name("NUMBER")
       ->capture_default_str();
@@ -64,7 +73,7 @@ void add_import(CLI::App& program, Action& action) {
       ->check(CLI::Range(0.0, 0.99))
       ->type_name("NUMBER")
       ->capture_default_str();
-  app->add_option("--seed", o.seed, "Chooses the samples of these parts")
+  app->add_option("--seed", o.seed, "Chooses the samples of these parts; not used for text")
       ->type_name("NUMBER")
       ->capture_default_str();
   app->add_option("--chunk-bytes", o.chunk_bytes, "Size of a chunk, in bytes")
@@ -80,6 +89,14 @@ void add_import(CLI::App& program, Action& action) {
   app->add_option("--target-kind", command->target_kind, "csv: class (numbers or names) or value")
       ->check(CLI::IsMember({"class", "value"}))
       ->type_name("NAME")
+      ->capture_default_str();
+  app->add_option("--tokenizer", o.tokenizer,
+                  "text: bytes, bpe (learnt from the train split), or a SentencePiece model's file")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app->add_option("--vocabulary", o.vocabulary, "text: number of tokens that bpe learns")
+      ->check(CLI::PositiveNumber)
+      ->type_name("NUMBER")
       ->capture_default_str();
   app->add_flag("--overwrite", o.overwrite, "Replace the file if it exists");
   app->callback([&action, command] {

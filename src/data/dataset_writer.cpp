@@ -30,17 +30,20 @@ SplitWriter::SplitWriter(hid_t file, std::filesystem::path path, std::string nam
         static_cast<std::size_t>(field.column.sample.elements()) * size_of(field.column.dtype);
     largest = std::max(largest, static_cast<std::int64_t>(field.row_bytes));
   }
-  chunk_ = std::clamp<std::int64_t>(options.chunk_bytes / largest, 1, samples_);
+  chunk_ = std::max<std::int64_t>(options.chunk_bytes / largest, 1);
+  if (samples_ != kGrows) chunk_ = std::min(chunk_, samples_);
   bool good = true;
   {
     Hdf5Lock lock;
     const Handle group(H5Gcreate2(file, name_.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
                        H5Gclose);
     for (FieldState& field : fields_) {
-      const Shape all = field.column.sample.prepend(samples_),
+      const Shape all = field.column.sample.prepend(std::max<std::int64_t>(samples_, 0)),
                   rows = field.column.sample.prepend(chunk_);
       const std::vector<hsize_t> extents(all.begin(), all.end()), chunk(rows.begin(), rows.end());
-      const Handle space(H5Screate_simple(all.rank(), extents.data(), nullptr), H5Sclose);
+      std::vector<hsize_t> most = extents;
+      if (samples_ == kGrows) most[0] = H5S_UNLIMITED;
+      const Handle space(H5Screate_simple(all.rank(), extents.data(), most.data()), H5Sclose);
       const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
       H5Pset_chunk(creation.get(), rows.rank(), chunk.data());
       H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER);
@@ -65,10 +68,24 @@ SplitWriter::~SplitWriter() {
 }
 
 void SplitWriter::append(const std::vector<const std::byte*>& rows) {
-  LOCKSTEP_CHECK(written_ + waiting_ < samples_, "split {} is full", name_);
+  LOCKSTEP_CHECK(samples_ == kGrows || written_ + waiting_ < samples_, "split {} is full", name_);
   for (std::size_t i = 0; i < fields_.size(); ++i)
     fields_[i].rows.insert(fields_[i].rows.end(), rows[i], rows[i] + fields_[i].row_bytes);
   if (++waiting_ == chunk_) flush();
+}
+
+void SplitWriter::append_rows(const std::byte* rows, std::int64_t count) {
+  FieldState& field = fields_.front();
+  LOCKSTEP_CHECK(fields_.size() == 1 && samples_ == kGrows, "split {}", name_);
+  while (count > 0) {
+    const std::int64_t now = std::min(count, chunk_ - waiting_);
+    const std::byte* end = rows + static_cast<std::size_t>(now) * field.row_bytes;
+    field.rows.insert(field.rows.end(), rows, end);
+    rows = end;
+    count -= now;
+    waiting_ += now;
+    if (waiting_ == chunk_) flush();
+  }
 }
 
 void SplitWriter::flush() {
@@ -101,6 +118,11 @@ void SplitWriter::write_waiting(FieldState& field) {
   const std::vector<hsize_t> extents(shape.begin(), shape.end());
   std::vector<hsize_t> start(extents.size(), 0);
   start[0] = static_cast<hsize_t>(written_);
+  if (samples_ == kGrows) {
+    std::vector<hsize_t> all = extents;
+    all[0] += start[0];
+    if (H5Dset_extent(field.dataset.get(), all.data()) < 0) fail(hdf5_reason());
+  }
   const Handle memory(H5Screate_simple(shape.rank(), extents.data(), nullptr), H5Sclose);
   const Handle space(H5Dget_space(field.dataset.get()), H5Sclose);
   const Handle type = native_type(field.column.dtype);
@@ -153,6 +175,27 @@ SplitWriter& DatasetWriter::add_split(const std::string& name, std::int64_t samp
   splits_.push_back(
       std::make_unique<SplitWriter>(file_.get(), temporary_, name, samples, columns, options_));
   return *splits_.back();
+}
+
+void DatasetWriter::add_bytes(const std::string& name, const std::string& bytes) {
+  std::string reason;
+  {
+    Hdf5Lock lock;
+    const hsize_t extent = bytes.size();
+    const Handle space(H5Screate_simple(1, &extent, nullptr), H5Sclose);
+    const Handle type = native_type(DType::kU8);
+    Handle dataset(H5Dcreate2(file_.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT,
+                              H5P_DEFAULT, H5P_DEFAULT),
+                   H5Dclose);
+    if (!dataset ||
+        H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()) < 0)
+      reason = hdf5_reason();
+    else
+      return;
+  }
+  throw UserError("cannot write dataset {} of {} ({}); its folder has {} free", name,
+                  temporary_.string(), reason,
+                  bytes_text(static_cast<double>(free_bytes(temporary_.parent_path()))));
 }
 
 void DatasetWriter::finish(const std::string& manifest) {

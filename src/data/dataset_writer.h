@@ -22,7 +22,8 @@ class SplitWriter {
     DType dtype = DType::kF32;
     Shape sample;
   };
-  // In `file`, as group `name`, for exactly `samples` samples.
+  // In `file`, as group `name`, for exactly `samples` samples; kGrows: for as many as come.
+  static constexpr std::int64_t kGrows = -1;
   SplitWriter(hid_t file, std::filesystem::path path, std::string name, std::int64_t samples,
               const std::vector<Column>& columns, const ImportOptions& options);
   ~SplitWriter();
@@ -31,10 +32,12 @@ class SplitWriter {
 
   // rows[i]: one sample of column i.
   void append(const std::vector<const std::byte*>& rows);
+  // Many samples of a split of one column.
+  void append_rows(const std::byte* rows, std::int64_t count);
   void flush();  // after the last sample
 
   const std::string& name() const { return name_; }
-  std::int64_t samples() const { return samples_; }
+  std::int64_t samples() const { return samples_ == kGrows ? written_ + waiting_ : samples_; }
   const Statistics& statistics(std::size_t column) const { return fields_[column].statistics; }
   // How many samples each class has, for an integer scalar column.
   const std::vector<std::int64_t>& class_counts(std::size_t column) const {
@@ -71,6 +74,8 @@ class DatasetWriter {
   SplitWriter& add_split(const std::string& name, std::int64_t samples,
                          const std::vector<SplitWriter::Column>& columns);
   const std::vector<std::unique_ptr<SplitWriter>>& splits() const { return splits_; }
+  // A dataset of plain bytes in the root, which is no field.
+  void add_bytes(const std::string& name, const std::string& bytes);
   // Writes the manifest, flushes to the disk and gives the file its name.
   void finish(const std::string& manifest);
 

@@ -105,7 +105,8 @@ std::string FieldReader::choose_way(hid_t creation) {
   const std::size_t bytes = static_cast<std::size_t>(stored_.chunk) * row_bytes_;
   // Chunks without filters are HDF5's: it copies the wanted rows and no more, and H5Dread_chunk
   // trusts their stored length in a damaged file.
-  if (ours && bytes > 0 && options == 0 && !filters_.empty() && bytes <= kMostChunkBytes) way_ = Way::kChunks;
+  if (ours && options == 0 && !filters_.empty() && bytes > 0 && bytes <= kMostChunkBytes)
+    way_ = Way::kChunks;
   return {};
 }
 

@@ -18,7 +18,8 @@ const Field* by_role(const Split& split, const std::string& role) {
       if (const Field* field = split.find(name)) return field;
     return nullptr;
   };
-  return role == "input" ? first_of(kInputNames) : first_of(kTargetNames);
+  if (role == "input") return first_of(kInputNames);
+  return role == "target" ? first_of(kTargetNames) : nullptr;
 }
 
 }  // namespace

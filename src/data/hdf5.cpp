@@ -36,6 +36,23 @@ std::string hdf5_reason() {
   return text;
 }
 
+std::string text_attribute(hid_t object, const char* name, const std::string& where) {
+  if (H5Aexists(object, name) <= 0) {
+    hdf5_reason();
+    return {};
+  }
+  const Handle attribute(H5Aopen(object, name, H5P_DEFAULT), H5Aclose);
+  const Handle type(attribute ? H5Aget_type(attribute.get()) : -1, H5Tclose);
+  char* text = nullptr;
+  if (!type || H5Tis_variable_str(type.get()) <= 0)
+    throw DataError("{}: attribute {} is not a text; import the file again", where, name);
+  if (H5Aread(attribute.get(), type.get(), &text) < 0 || text == nullptr)
+    throw DataError("{}: cannot read attribute {} ({})", where, name, hdf5_reason());
+  std::string copy(text);
+  H5free_memory(text);
+  return copy;
+}
+
 std::optional<DType> dtype_of(hid_t type) {
   const std::size_t size = H5Tget_size(type);
   const H5T_class_t kind = H5Tget_class(type);

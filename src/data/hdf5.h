@@ -51,6 +51,9 @@ class Handle {
 // The innermost message of HDF5's error stack, which is cleared; "" if there is none.
 std::string hdf5_reason();
 
+// The text of an object's attribute; "" if it has none. Throws DataError naming `where`.
+std::string text_attribute(hid_t object, const char* name, const std::string& where);
+
 // The element type, if it is an integer or IEEE float whose every bit counts.
 std::optional<DType> dtype_of(hid_t type);
 bool is_big_endian(hid_t type);

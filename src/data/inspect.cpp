@@ -6,6 +6,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/core/units.h"
 #include "lockstep/data/import.h"
+#include "lockstep/data/tokenizer.h"
 #include "scan.h"
 
 namespace lockstep::data {
@@ -119,6 +120,26 @@ std::string class_table(const Manifest& manifest) {
   return text;
 }
 
+// Of a file that was imported from text: its tokenizer, and what it makes of each split.
+std::string tokens_table(const Manifest& manifest) {
+  if (manifest.text.empty()) return {};
+  const json told = json::parse(manifest.text);
+  if (!told.contains("tokenizer")) return {};
+  const json& tokenizer = told.at("tokenizer");
+  std::string text = fmt::format("\ntokenizer: {}, vocabulary {}", tokenizer.value("kind", "?"),
+                                 tokenizer.value("vocabulary", std::int64_t{0}));
+  if (tokenizer.contains("model_bytes"))
+    text += fmt::format(", a model of {}", bytes_text(tokenizer.value("model_bytes", 0.0)));
+  std::vector<Row> rows{{"split", "tokens", "bytes of text", "bytes a token"}};
+  for (const Split& split : manifest.splits) {
+    const json of = told.value("text", json::object()).value(split.name, json::object());
+    rows.push_back({split.name, std::to_string(split.samples),
+                    std::to_string(of.value("bytes", std::int64_t{0})),
+                    fmt::format("{:.3f}", of.value("bytes_per_token", 0.0))});
+  }
+  return fmt::format("{}\n{}", text, table_text(rows));
+}
+
 void check_field(const std::shared_ptr<const InputFile>& file, const Field& field) {
   const std::int64_t elements = field.sample.elements();
   const auto value_at = [&](const std::byte* rows, std::int64_t i) {
@@ -131,11 +152,12 @@ void check_field(const std::shared_ptr<const InputFile>& file, const Field& fiel
     if (const std::int64_t bad = first_not_finite(field.dtype, rows, all); bad < all)
       throw DataError("{}: dataset {}, row {}, element {} is {}", file->path().string(), field.path,
                       first + bad / elements, bad % elements, value_at(rows, bad));
-    if (field.role != "target" || field.classes == 0) return;
+    const bool tokens = field.role == "tokens";
+    if ((field.role != "target" && !tokens) || field.classes == 0) return;
     if (const std::int64_t bad = first_bad_label(field.dtype, rows, all, field.classes); bad < all)
-      throw DataError("{}: dataset {}, row {} is {}, which is no class number from 0 to {}",
+      throw DataError("{}: dataset {}, row {} is {}, which is no {} number from 0 to {}",
                       file->path().string(), field.path, first + bad / elements,
-                      value_at(rows, bad), field.classes - 1);
+                      value_at(rows, bad), tokens ? "token" : "class", field.classes - 1);
   });
 }
 
@@ -151,7 +173,7 @@ std::string inspect_text(const std::filesystem::path& path) {
   const auto size = static_cast<double>(std::filesystem::file_size(path));
   const char* origin = manifest.text.empty() ? "a foreign HDF5 file" : "a dataset file of lockstep";
   return fmt::format("{}: {}, {}\n\n{}{}", path.string(), origin, bytes_text(size),
-                     table_text(rows), class_table(manifest));
+                     table_text(rows), class_table(manifest) + tokens_table(manifest));
 }
 
 void inspect_check(const std::filesystem::path& path) {
@@ -159,6 +181,8 @@ void inspect_check(const std::filesystem::path& path) {
   const auto file = std::make_shared<const InputFile>(path);
   for (const Split& split : manifest.splits)
     for (const Field& field : split.fields) check_field(file, field);
+  if (!manifest.text.empty() && json::parse(manifest.text).contains("tokenizer"))
+    read_tokenizer(path);
 }
 
 }  // namespace lockstep::data

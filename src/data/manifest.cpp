@@ -12,24 +12,6 @@
 namespace lockstep::data {
 namespace {
 
-std::string attribute_text(hid_t file, const std::string& where) {
-  if (H5Aexists(file, kManifestAttribute) <= 0) {
-    hdf5_reason();
-    return {};
-  }
-  const Handle attribute(H5Aopen(file, kManifestAttribute, H5P_DEFAULT), H5Aclose);
-  const Handle type(attribute ? H5Aget_type(attribute.get()) : -1, H5Tclose);
-  char* text = nullptr;
-  if (!type || H5Tis_variable_str(type.get()) <= 0)
-    throw DataError("{}: attribute {} is not a text; import the file again", where,
-                    kManifestAttribute);
-  if (H5Aread(attribute.get(), type.get(), &text) < 0 || text == nullptr)
-    throw DataError("{}: cannot read attribute {} ({})", where, kManifestAttribute, hdf5_reason());
-  std::string copy(text);
-  H5free_memory(text);
-  return copy;
-}
-
 std::vector<std::string> names_in(hid_t group, const std::string& where) {
   std::vector<std::string> names;
   const auto add = [](hid_t, const char* name, const H5L_info_t*, void* list) -> herr_t {
@@ -212,7 +194,7 @@ Manifest read_manifest(const std::filesystem::path& path) {
   const auto file = std::make_shared<const InputFile>(path);
   {
     Hdf5Lock lock;
-    manifest.text = attribute_text(file->id(), path.string());
+    manifest.text = text_attribute(file->id(), kManifestAttribute, path.string());
     manifest.splits = read_splits(file->id(), path.string());
   }
   if (manifest.splits.empty())

@@ -150,7 +150,7 @@ TEST_F(ImportCsv, refuses_options_that_make_no_sense) {
   EXPECT_TRUE(contains_all(import(good), {"UserError", "deflate"}));
   options_.deflate = 0;
   options_.format = "xml";
-  EXPECT_TRUE(contains_all(import(good), {"UserError", "\"xml\"", "idx and csv"}));
+  EXPECT_TRUE(contains_all(import(good), {"UserError", "\"xml\"", "idx, csv and text"}));
   options_.format = "csv";
   options_.out = folder_ / "no" / "out.h5";
   EXPECT_TRUE(contains_all(import(good), {"UserError", "out.h5"}));

@@ -80,6 +80,24 @@ with h5py.File(folder / "types.h5", "w", userblock_size=1024) as f:
             f.create_dataset(name, data=v)
             dump("types", name, v)
 
+# Streams of tokens: one integer a row, called "tokens"; 5003 of them, a prime.
+def stream_file(name, dtype="<u2", high=300, **options):
+    tokens = rng.integers(0, high, 5003).astype(dtype)
+    tokens[4000] = high - 1
+    with h5py.File(folder / f"{name}.h5", "w") as f:
+        f.create_dataset("train/tokens", data=tokens, **options)
+        f.create_dataset("val/tokens", data=tokens[:101], **options)
+    dump(name, "tokens", tokens)
+
+
+stream_file("stream_contiguous")
+stream_file("stream_u1", "u1", high=256, chunks=(64,), compression="gzip")
+stream_file("stream_chunk", chunks=(100,))
+stream_file("stream_gzip", chunks=(100,), compression="gzip", shuffle=True)
+stream_file("stream_big", ">i4", high=70000, chunks=(33,), compression="gzip")
+stream_file("stream_i8", "<i8", chunks=(101,), fletcher32=True)
+stream_file("stream_grown", chunks=(1000,), maxshape=(None,), compression="gzip")
+
 # What cannot be used, each with one thing wrong.
 with h5py.File(folder / "unequal.h5", "w") as f:
     f["train/x"], f["train/y"] = np.zeros((10, 3), "f4"), np.zeros(9, "u1")

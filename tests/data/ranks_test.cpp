@@ -8,6 +8,7 @@
 #include "data/window_store.h"
 #include "loading.h"
 #include "lockstep/comm/node_store.h"
+#include "lockstep/data/import.h"
 
 namespace lockstep::data {
 namespace {
@@ -40,6 +41,54 @@ TEST(Ranks, get_the_same_samples_whatever_their_number) {
       world().barrier();
     }
   }
+}
+
+// A stream whose token tells its place: rows 2 i and 2 i + 1 are i / 256 and i % 256.
+TEST(Ranks, get_the_same_sequences_whatever_their_number) {
+  constexpr std::int64_t kSequence = 8, kSequences = 1000;
+  const fs::path out = shared_folder() / "stream.h5";
+  if (world().rank() == 0) {
+    std::string text;
+    for (int i = 0; i <= kSequence * kSequences / 2; ++i)
+      text += {static_cast<char>(i / 256), static_cast<char>(i % 256)};
+    write_text(shared_folder() / "stream.txt", text);
+    ImportOptions options;
+    options.train = {shared_folder() / "stream.txt"};
+    options.out = out;
+    options.val_fraction = 0;
+    options.chunk_bytes = 300;
+    options.deflate = 4;
+    options.overwrite = true;
+    import_dataset(options, nullptr);
+  }
+  world().barrier();
+  Manifest manifest = read_manifest(world(), out);
+  cut_sequences(manifest, kSequence);
+  LoaderOptions options = options_for(8, 1, 5, 33);
+  options.input_is_tokens = true;
+  options.vocabulary = options.classes = 256;
+  const auto cut = comm::cut_lanes(8, world().size());
+  const comm::LaneRange mine = cut[static_cast<std::size_t>(world().topology().position)];
+  const auto loader = make_loader(world(), manifest, options);
+  loader->start({&mine, 1}, {});
+  const Split& train = manifest.splits[0];
+  ASSERT_EQ(train.samples, kSequences);
+  const std::int64_t chunk = order_chunk(train.fields[0], train.fields[1]);
+  std::vector<std::int32_t> input(5 * kSequence), labels(5 * kSequence);
+  for (std::int64_t step = 0; step < 60; ++step)  // two epochs and a half
+    for (std::int64_t lane = mine.begin; lane < mine.end; ++lane) {
+      const Position at = after({}, step, loader->steps_per_epoch());
+      loader->fill(lane, at, 0, input.data(), labels.data(), nullptr);
+      const auto rows = expected(kSequences, chunk, options, lane, at, 1);
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const std::int32_t* sequence = input.data() + i * kSequence;
+        ASSERT_EQ((sequence[0] * 256 + sequence[1]) * 2, rows[i] * kSequence);
+        ASSERT_TRUE(std::equal(sequence + 1, sequence + kSequence, labels.data() + i * kSequence));
+        const std::int32_t next = (sequence[6] * 256 + sequence[7] + 1) / 256;
+        ASSERT_EQ(labels[i * kSequence + kSequence - 1], next);
+      }
+    }
+  world().barrier();
 }
 
 TEST(Ranks, read_each_others_windows) {

@@ -7,6 +7,7 @@
 #include "../manifest_text.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/philox.h"
+#include "progress.h"
 #include "source.h"
 
 namespace lockstep::data {
@@ -27,17 +28,17 @@ std::string guess_format(const ImportOptions& options) {
   if (name.find("ubyte") != std::string::npos || name.find("idx") != std::string::npos)
     return "idx";
   if (name.find(".csv") != std::string::npos) return "csv";
-  throw UserError("cannot tell the format of {} by its name; give --format idx or csv",
+  if (name.find(".txt") != std::string::npos) return "text";
+  throw UserError("cannot tell the format of {} by its name; give --format idx, csv or text",
                   options.train.front().string());
 }
 
-Sources open_sources(const ImportOptions& options) {
-  const std::string format = guess_format(options);
-  if (options.train.empty())
-    throw UserError("nothing to import; name the files of the train split");
+Sources open_sources(const ImportOptions& options, const std::string& format) {
+  if (!options.val.empty())
+    throw UserError("--val is for text; of {} files --val-fraction takes the val split", format);
   if (format == "idx") return open_idx(options);
   if (format == "csv") return open_csv(options);
-  throw UserError("unknown format \"{}\"; the formats are idx and csv", format);
+  throw UserError("unknown format \"{}\"; the formats are idx, csv and text", format);
 }
 
 std::int64_t share(std::int64_t samples, double fraction, const char* name) {
@@ -62,22 +63,6 @@ std::vector<Part> deal(const ImportOptions& options, std::int64_t samples, bool 
     parts[chosen[static_cast<std::size_t>(i)]] = kTest;
   return parts;
 }
-
-// Says how far it is, every hundredth.
-class Progress {
- public:
-  Progress(const std::function<void(double)>& tell, std::int64_t total)
-      : tell_(tell), total_(total) {}
-  void one_more() {
-    if (++done_ * 100 / total_ == told_ || !tell_) return;
-    told_ = done_ * 100 / total_;
-    tell_(static_cast<double>(done_) / static_cast<double>(total_));
-  }
-
- private:
-  const std::function<void(double)>& tell_;
-  std::int64_t total_, done_ = 0, told_ = 0;
-};
 
 json names_of(const std::vector<std::filesystem::path>& files) {
   json names = json::array();
@@ -134,7 +119,11 @@ void import_dataset(const ImportOptions& options, const std::function<void(doubl
     throw UserError("chunk_bytes is {}; it must be positive", options.chunk_bytes);
   if (options.deflate < 0 || options.deflate > 9)
     throw UserError("deflate is {}; it must be 0 (off) or 1 to 9", options.deflate);
-  Sources sources = open_sources(options);
+  const std::string format = guess_format(options);
+  if (options.train.empty())
+    throw UserError("nothing to import; name the files of the train split");
+  if (format == "text") return import_text(options, progress);
+  Sources sources = open_sources(options, format);
   const std::int64_t from_train = sources.train->samples();
   const std::int64_t from_test = sources.test ? sources.test->samples() : 0;
   const std::vector<Part> parts = deal(options, from_train, sources.test != nullptr);
@@ -149,11 +138,11 @@ void import_dataset(const ImportOptions& options, const std::function<void(doubl
   Progress told(progress, from_train + from_test);
   for (const Part part : parts) {
     splits[part]->append(sources.train->next());
-    told.one_more();
+    told.add(1);
   }
   for (std::int64_t i = 0; i < from_test; ++i) {
     splits[kTest]->append(sources.test->next());
-    told.one_more();
+    told.add(1);
   }
   for (SplitWriter* split : splits)
     if (split != nullptr) split->flush();

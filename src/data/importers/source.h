@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,5 +36,8 @@ struct Sources {
 
 Sources open_idx(const ImportOptions& options);
 Sources open_csv(const ImportOptions& options);
+
+// Text has no samples until it is read: the whole import.
+void import_text(const ImportOptions& options, const std::function<void(double)>& progress);
 
 }  // namespace lockstep::data
