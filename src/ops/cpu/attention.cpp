@@ -82,7 +82,7 @@ class CpuAttention : public Op {
         pass.stores = static_cast<float*>(args.state) + i * d_.kv_heads * store_floats();
         pass.saved = nullptr;
       }
-      attention_kernels().forward(pass);
+      attention_kernels(bf16()).forward(pass);
     });
   }
 
@@ -94,7 +94,7 @@ class CpuAttention : public Op {
     pass.d_output = args.d_output;
     pass.d_qkv = args.d_inputs[0];
     pass.scratch = static_cast<float*>(args.workspace);
-    for_samples(args, slice, pass, [&](std::int64_t) { attention_kernels().backward(pass); });
+    for_samples(args, slice, pass, [&](std::int64_t) { attention_kernels(bf16()).backward(pass); });
   }
 
   std::int64_t slices() const override { return d_.samples; }
@@ -106,11 +106,12 @@ class CpuAttention : public Op {
     return d_.cache > 0 ? sizeof(float) * d_.samples * d_.kv_heads * store_floats() : 0;
   }
   std::size_t workspace_bytes() const override {
-    const std::int64_t block = kQueryBlock * (3 * padded_ + kKeyBlock);
+    const std::int64_t block =
+        kPanelKeys * padded_ + kQueryBlock * (2 * padded_ + kKeyBlock);
     if (d_.cache > 0) return sizeof(float) * block;
     const std::int64_t forward = block + store_floats();
     const std::int64_t backward =
-        padded_ * 5 * (keys_ + kQueryBlock) + 2 * kQueryBlock * kPanelKeys;
+        padded_ * 5 * (keys_ + kQueryBlock) + 3 * kQueryBlock * kPanelKeys;
     return sizeof(float) * (forward > backward ? forward : backward);
   }
 
@@ -130,7 +131,9 @@ class CpuAttention : public Op {
 
  private:
   std::int64_t channels() const { return (d_.heads + 2 * d_.kv_heads) * d_.width; }
-  std::int64_t store_floats() const { return 2 * keys_ * padded_; }  // of one key head
+  bool bf16() const { return d_.precision == Precision::kBf16; }
+  // Of one key head.
+  std::int64_t store_floats() const { return 2 * keys_ * padded_ / (bf16() ? 2 : 1); }
   std::int64_t saved_floats() const { return d_.heads * d_.tokens * kRowStatistics; }
 
   AttentionPass pass_of(const Args& args) const {

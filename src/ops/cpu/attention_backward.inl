@@ -17,7 +17,8 @@ struct KeyGradients {
 struct QueryGradients {
   float *queries, *d_output, *d_queries;     // rows
   float *query_columns, *d_output_columns;   // [padded][kQueryBlock]
-  float *weights, *d_scores;                 // [kQueryBlock][kPanelKeys]
+  float *weights, *d_scores;                 // [kQueryBlock][kPanelKeys]; words: down the rows
+  float* d_score_words;                      // [kQueryBlock][kPanelKeys]: along the rows
   float dots[kQueryBlock];                   // d_output . output
 };
 
@@ -29,6 +30,7 @@ void clear(float* x, std::int64_t n) {
   for_vectors(n, [=](std::int64_t i, auto lanes) { store(x + i, splat(0.0f), lanes); });
 }
 
+template <class W>
 void gather_queries(const AttentionPass& p, QueryGradients& q, const QueryBlock& b) {
   const std::int64_t step = p.heads * p.width;
   const float* from = p.qkv + b.first * token_step(p) + b.head * p.width;
@@ -36,8 +38,8 @@ void gather_queries(const AttentionPass& p, QueryGradients& q, const QueryBlock&
   const float* output = p.output + b.first * step + b.head * p.width;
   gather_rows(p, q.queries, from, token_step(p), b.rows, turns_of(p, b.first));
   gather_rows(p, q.d_output, d_output, step, b.rows, nullptr);
-  transpose_blocks(p, q.query_columns, kQueryBlock, q.queries, b.rows, p.scale * kLog2E);
-  transpose_blocks(p, q.d_output_columns, kQueryBlock, q.d_output, b.rows, 1.0f);
+  transpose_blocks<W>(p, q.query_columns, kQueryBlock, q.queries, b.rows, p.scale * kLog2E);
+  transpose_blocks<W>(p, q.d_output_columns, kQueryBlock, q.d_output, b.rows, 1.0f);
   for (std::int64_t r = 0; r < b.rows; ++r, output += step) {
     const float* d_row = q.d_output + r * p.padded;
     V total = splat(0.0f);
@@ -46,6 +48,8 @@ void gather_queries(const AttentionPass& p, QueryGradients& q, const QueryBlock&
     });
     q.dots[r] = sum(total);
   }
+  words_down<W>(q.queries, p.padded, b.rows);
+  words_down<W>(q.d_output, p.padded, b.rows);
   clear(q.d_queries, b.rows * p.padded);
 }
 
@@ -68,18 +72,19 @@ LOCKSTEP_INLINE void fetch_token(const AttentionPass& p, std::int64_t head, std:
 }
 
 // to[row][key] of the block: columns^T panels.
+template <class W>
 void block_products(const AttentionPass& p, float* to, const float* columns, const float* panels,
                     const QueryBlock& b, std::int64_t key, std::int64_t count) {
   for (std::int64_t r = 0; r < b.rows; r += kTileRows) {
     const std::int64_t height = smaller(kTileRows, b.rows - r);
     const std::int64_t seen = visible(p, b.first + r + height - 1, key, count);
-    multiply_strip<Order::kByDepth>({.c = to + r * kPanelKeys,
+    multiply_strip<W, Order::kByDepth>({.c = to + r * kPanelKeys,
                                      .c_step = kPanelKeys,
                                      .a = columns + r,
                                      .a_step = kQueryBlock,
-                                     .b = panels + key * p.padded,
+                                     .b = panels + key * (p.padded / W::kNumbers),
                                      .b_step = kPanelKeys,
-                                     .depth = p.width,
+                                     .depth = words_of<W>(p.width),
                                      .add = false,
                                      .factors = nullptr},
                                     height, vectors_of(seen));
@@ -87,6 +92,7 @@ void block_products(const AttentionPass& p, float* to, const float* columns, con
 }
 
 // Scores and d_output V^T of one block to probabilities (after dropout) and gradients of scores.
+template <class W>
 void weigh_gradients(const AttentionPass& p, const QueryGradients& q, const QueryBlock& b,
                      std::int64_t key, std::int64_t count) {
   const std::int64_t end = vectors_of(count) * kWidth;
@@ -115,63 +121,71 @@ void weigh_gradients(const AttentionPass& p, const QueryGradients& q, const Quer
       store(weights + i, splat(0.0f));
       store(d_scores + i, splat(0.0f));
     }
+    words_along<W>(q.d_score_words + r * kPanelKeys, d_scores, end);
   }
+  words_down<W>(q.weights, kPanelKeys, b.rows);
+  words_down<W>(q.d_scores, kPanelKeys, b.rows);
 }
 
 // Rows [key, key + count) of d_keys or d_values += factors^T rows, over the block's queries.
+template <class W>
 void add_to_keys(const AttentionPass& p, float* sums, const float* factors, const float* rows,
                  const QueryBlock& b, std::int64_t key, std::int64_t count) {
   for (std::int64_t k = 0; k < count; k += kTileRows) {
     const std::int64_t before = key + k - b.first;  // queries that do not see key k
-    const std::int64_t skip = p.causal && before > 0 ? before : 0;
-    if (skip >= b.rows) return;
-    multiply_strip<Order::kByDepth>({.c = sums + (key + k) * p.padded,
+    if (p.causal && before >= b.rows) return;
+    const std::int64_t skip = p.causal && before > 0 ? before / W::kNumbers : 0;
+    multiply_strip<W, Order::kByDepth>({.c = sums + (key + k) * p.padded,
                                      .c_step = p.padded,
                                      .a = factors + skip * kPanelKeys + k,
                                      .a_step = kPanelKeys,
                                      .b = rows + skip * p.padded,
                                      .b_step = p.padded,
-                                     .depth = b.rows - skip,
+                                     .depth = words_of<W>(b.rows) - skip,
                                      .add = true,
                                      .factors = nullptr},
                                     smaller(kTileRows, count - k), p.padded / kWidth);
   }
 }
 
+template <class W>
 void add_to_queries(const AttentionPass& p, const QueryGradients& q, const float* keys,
                     const QueryBlock& b, std::int64_t key, std::int64_t count) {
   for (std::int64_t r = 0; r < b.rows; r += kTileRows) {
     const std::int64_t height = smaller(kTileRows, b.rows - r);
-    multiply_strip<Order::kByRow>({.c = q.d_queries + r * p.padded,
+    const std::int64_t seen = visible(p, b.first + r + height - 1, key, count);
+    multiply_strip<W, Order::kByRow>({.c = q.d_queries + r * p.padded,
                                    .c_step = p.padded,
-                                   .a = q.d_scores + r * kPanelKeys,
+                                   .a = q.d_score_words + r * kPanelKeys,
                                    .a_step = kPanelKeys,
-                                   .b = keys + key * p.padded,
+                                   .b = keys + key / W::kNumbers * p.padded,
                                    .b_step = p.padded,
-                                   .depth = visible(p, b.first + r + height - 1, key, count),
+                                   .depth = words_of<W>(seen),
                                    .add = true,
                                    .factors = nullptr},
                                   height, p.padded / kWidth);
   }
 }
 
+template <class W>
 void query_gradients(const AttentionPass& p, const KeyGradients& k, QueryGradients& q,
                      const QueryBlock& b) {
-  gather_queries(p, q, b);
+  gather_queries<W>(p, q, b);
   const std::int64_t keys = p.causal ? b.first + b.rows : p.tokens;
   for (std::int64_t key = 0; key < keys; key += kPanelKeys) {
     const std::int64_t count = smaller(kPanelKeys, keys - key);
-    block_products(p, q.weights, q.query_columns, k.key_panels, b, key, count);
-    block_products(p, q.d_scores, q.d_output_columns, k.value_panels, b, key, count);
-    weigh_gradients(p, q, b, key, count);
-    add_to_keys(p, k.d_values, q.weights, q.d_output, b, key, count);
-    add_to_keys(p, k.d_keys, q.d_scores, q.queries, b, key, count);
-    add_to_queries(p, q, k.keys, b, key, count);
+    block_products<W>(p, q.weights, q.query_columns, k.key_panels, b, key, count);
+    block_products<W>(p, q.d_scores, q.d_output_columns, k.value_panels, b, key, count);
+    weigh_gradients<W>(p, q, b, key, count);
+    add_to_keys<W>(p, k.d_values, q.weights, q.d_output, b, key, count);
+    add_to_keys<W>(p, k.d_keys, q.d_scores, q.queries, b, key, count);
+    add_to_queries<W>(p, q, k.keys, b, key, count);
   }
   scatter_rows(p, p.d_qkv + b.first * token_step(p) + b.head * p.width, token_step(p), q.d_queries,
                b.rows, turns_of(p, b.first), p.scale);
 }
 
+template <class W>
 void attention_backward(const AttentionPass& p) {
   float* next = p.scratch;
   const auto take = [&next](std::int64_t floats) {
@@ -192,20 +206,22 @@ void attention_backward(const AttentionPass& p) {
                    .d_output_columns = take(block),
                    .weights = take(kQueryBlock * kPanelKeys),
                    .d_scores = take(kQueryBlock * kPanelKeys)};
+  q.d_score_words = W::kNumbers == 1 ? q.d_scores : take(kQueryBlock * kPanelKeys);
   const std::int64_t group = p.heads / p.kv_heads, step = token_step(p);
   for (std::int64_t g = 0; g < p.kv_heads; ++g) {
     const std::int64_t key_column = (p.heads + g) * p.width;
     const std::int64_t value_column = key_column + p.kv_heads * p.width;
     // d_values lends its place to the values' rows, which only their panels need.
     gather_rows(p, k.d_values, p.qkv + value_column, step, p.tokens, nullptr);
-    transpose_blocks(p, k.value_panels, kPanelKeys, k.d_values, p.tokens, 1.0f);
+    transpose_blocks<W>(p, k.value_panels, kPanelKeys, k.d_values, p.tokens, 1.0f);
     gather_rows(p, k.keys, p.qkv + key_column, step, p.tokens, turns_of(p, 0));
-    transpose_blocks(p, k.key_panels, kPanelKeys, k.keys, p.tokens, 1.0f);
+    transpose_blocks<W>(p, k.key_panels, kPanelKeys, k.keys, p.tokens, 1.0f);
+    words_down<W>(k.keys, p.padded, p.tokens);
     clear(k.d_keys, p.tokens * p.padded);
     clear(k.d_values, p.tokens * p.padded);
     for (std::int64_t head = g * group; head < (g + 1) * group; ++head) {
       for (std::int64_t first = 0; first < p.tokens; first += kQueryBlock) {
-        query_gradients(p, k, q, {head, first, smaller(kQueryBlock, p.tokens - first)});
+        query_gradients<W>(p, k, q, {head, first, smaller(kQueryBlock, p.tokens - first)});
       }
     }
     scatter_rows(p, p.d_qkv + key_column, step, k.d_keys, p.tokens, turns_of(p, 0), p.scale);

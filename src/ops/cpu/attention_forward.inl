@@ -13,6 +13,12 @@ constexpr float kLog2E = 1.44269504f;
 LOCKSTEP_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 LOCKSTEP_INLINE std::int64_t vectors_of(std::int64_t n) { return (n + kWidth - 1) / kWidth; }
 
+// Words of an inner dimension of n numbers.
+template <class W>
+LOCKSTEP_INLINE std::int64_t words_of(std::int64_t n) {
+  return (n + W::kNumbers - 1) / W::kNumbers;
+}
+
 // The rows of a query block while its key blocks pass by.
 struct QueryRows {
   float *columns, *scores, *output;  // [padded][block], [block][kKeyBlock], [block][padded]
@@ -28,6 +34,7 @@ LOCKSTEP_INLINE std::int64_t visible(const AttentionPass& p, std::int64_t token,
   return n < 0 ? 0 : smaller(n, count);
 }
 
+template <class W>
 void score_block(const AttentionPass& p, const QueryRows& q, const float* panels,
                  std::int64_t first, std::int64_t rows, std::int64_t key, std::int64_t count) {
   for (std::int64_t panel = 0; panel < count; panel += kPanelKeys) {
@@ -35,13 +42,13 @@ void score_block(const AttentionPass& p, const QueryRows& q, const float* panels
     for (std::int64_t r = 0; r < rows; r += kTileRows) {
       const std::int64_t height = smaller(kTileRows, rows - r);
       const std::int64_t seen = visible(p, first + r + height - 1, key + panel, keys);
-      multiply_strip<Order::kByDepth>({.c = q.scores + r * kKeyBlock + panel,
+      multiply_strip<W, Order::kByDepth>({.c = q.scores + r * kKeyBlock + panel,
                                        .c_step = kKeyBlock,
                                        .a = q.columns + r,
                                        .a_step = kQueryBlock,
-                                       .b = panels + (key + panel) * p.padded,
+                                       .b = panels + (key + panel) * (p.padded / W::kNumbers),
                                        .b_step = kPanelKeys,
-                                       .depth = p.width,
+                                       .depth = words_of<W>(p.width),
                                        .add = false,
                                        .factors = nullptr},
                                       height, vectors_of(seen));
@@ -50,6 +57,7 @@ void score_block(const AttentionPass& p, const QueryRows& q, const float* panels
 }
 
 // Scores to powers; the factors that what was summed before must be multiplied by.
+template <class W>
 void weigh_block(const AttentionPass& p, QueryRows& q, std::int64_t head, std::int64_t first,
                  std::int64_t rows, std::int64_t key, std::int64_t count) {
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -79,20 +87,23 @@ void weigh_block(const AttentionPass& p, QueryRows& q, std::int64_t head, std::i
         store(scores + i, load(scores + i, lanes) * load(keep + i, lanes), lanes);
       });
     }
+    words_along<W>(scores, scores, end);
   }
 }
 
+template <class W>
 void add_values(const AttentionPass& p, const QueryRows& q, const float* values, std::int64_t first,
                 std::int64_t rows, std::int64_t key, std::int64_t count) {
   for (std::int64_t r = 0; r < rows; r += kTileRows) {
     const std::int64_t height = smaller(kTileRows, rows - r);
-    multiply_strip<Order::kByRow>({.c = q.output + r * p.padded,
+    const std::int64_t seen = visible(p, first + r + height - 1, key, count);
+    multiply_strip<W, Order::kByRow>({.c = q.output + r * p.padded,
                                    .c_step = p.padded,
                                    .a = q.scores + r * kKeyBlock,
                                    .a_step = kKeyBlock,
-                                   .b = values + key * p.padded,
+                                   .b = values + key / W::kNumbers * p.padded,
                                    .b_step = p.padded,
-                                   .depth = visible(p, first + r + height - 1, key, count),
+                                   .depth = words_of<W>(seen),
                                    .add = key > 0,
                                    .factors = q.factors + r},
                                   height, p.padded / kWidth);
@@ -100,6 +111,7 @@ void add_values(const AttentionPass& p, const QueryRows& q, const float* values,
 }
 
 // Rows [first, first + rows) of a head.
+template <class W>
 void attend(const AttentionPass& p, QueryRows& q, const float* panels, std::int64_t head,
             std::int64_t first, std::int64_t rows) {
   for (std::int64_t r = 0; r < kQueryBlock; ++r) q.largest[r] = -__builtin_inff();
@@ -107,9 +119,9 @@ void attend(const AttentionPass& p, QueryRows& q, const float* panels, std::int6
   const std::int64_t keys = p.position + (p.causal ? first + rows : p.tokens);
   for (std::int64_t key = 0; key < keys; key += kKeyBlock) {
     const std::int64_t count = smaller(kKeyBlock, keys - key);
-    score_block(p, q, panels, first, rows, key, count);
-    weigh_block(p, q, head, first, rows, key, count);
-    add_values(p, q, panels + p.keys * p.padded, first, rows, key, count);
+    score_block<W>(p, q, panels, first, rows, key, count);
+    weigh_block<W>(p, q, head, first, rows, key, count);
+    add_values<W>(p, q, panels + p.keys * (p.padded / W::kNumbers), first, rows, key, count);
   }
   for (std::int64_t r = 0; r < rows; ++r) {
     const float inverse = 1.0f / sum(load(q.sums[r]));
@@ -126,23 +138,24 @@ void attend(const AttentionPass& p, QueryRows& q, const float* panels, std::int6
   }
 }
 
+template <class W>
 void attention_forward(const AttentionPass& p) {
   QueryRows q;
-  float* rows = p.scratch;  // [block][padded]
-  q.columns = rows + kQueryBlock * p.padded;
+  float* rows = p.scratch;  // [kPanelKeys][padded]
+  q.columns = rows + kPanelKeys * p.padded;
   q.output = q.columns + kQueryBlock * p.padded;
   q.scores = q.output + kQueryBlock * p.padded;
   const std::int64_t group = p.heads / p.kv_heads, step = token_step(p);
   for (std::int64_t g = 0; g < p.kv_heads; ++g) {
     float* store = p.stores + g * p.store_step;
-    fill_store(p, store, rows, g);
+    fill_store<W>(p, store, rows, g);
     for (std::int64_t head = g * group; head < (g + 1) * group; ++head) {
       for (std::int64_t first = 0; first < p.tokens; first += kQueryBlock) {
         const std::int64_t count = smaller(kQueryBlock, p.tokens - first);
         gather_rows(p, rows, p.qkv + first * step + head * p.width, step, count,
                     turns_of(p, first));
-        transpose_blocks(p, q.columns, kQueryBlock, rows, count, p.scale * kLog2E);
-        attend(p, q, store, head, first, count);
+        transpose_blocks<W>(p, q.columns, kQueryBlock, rows, count, p.scale * kLog2E);
+        attend<W>(p, q, store, head, first, count);
       }
     }
   }

@@ -1,6 +1,7 @@
 // Attention's factors: rows of a head out of and into [tokens, channels], rotated on the way (Su et
-// al. 2021, eq. 34), padded with +0 to whole vectors, and their transposes.
+// al. 2021, eq. 34), padded with +0 to whole vectors, their transposes, and both as words of the factors.
 #include "ops/cpu/attention_kernels.h"
+#include "ops/cpu/gemm_words.h"
 #include "ops/cpu/transpose_tile.h"
 
 namespace lockstep::ops {
@@ -43,7 +44,9 @@ void scatter_rows(const AttentionPass& p, float* to, std::int64_t step, const fl
   }
 }
 
-// columns[d * step + r] = rows[r][d] * factor for up to 16 rows; columns up to 16 become +0.
+// Word (d, r) of columns [padded / numbers][step] = numbers of rows[r] from d on, times factor, for
+// up to 16 rows; columns up to 16 become +0.
+template <class W>
 void transpose_rows(const AttentionPass& p, float* columns, std::int64_t step, const float* rows,
                     std::int64_t count, float factor) {
   const V scale = splat(factor);
@@ -53,17 +56,49 @@ void transpose_rows(const AttentionPass& p, float* columns, std::int64_t step, c
       t[r] = r < count ? load(rows + r * p.padded + d) * scale : splat(0.0f);
     }
     transpose16(t);
-    for (int i = 0; i < 16; ++i) store(columns + (d + i) * step, t[i]);
+    for (int i = 0; i < 16; i += W::kNumbers, columns += step) {
+      if constexpr (W::kNumbers == 1) {
+        store(columns, t[i]);
+      } else {
+        store(columns, W::pair(t[i], t[i + 1]));
+      }
+    }
   }
 }
 
-// Blocks [count / width][padded][width] of columns, from rows [count][padded].
+// Blocks [count / width][padded / numbers][width] of columns, from rows [count][padded].
+template <class W>
 void transpose_blocks(const AttentionPass& p, float* blocks, std::int64_t width, const float* rows,
                       std::int64_t count, float factor) {
   for (std::int64_t first = 0; first < count; first += kWidth) {
     const std::int64_t left = count - first;
-    float* to = blocks + first / width * width * p.padded + first % width;
-    transpose_rows(p, to, width, rows + first * p.padded, left < kWidth ? left : kWidth, factor);
+    float* to = blocks + first / width * width * (p.padded / W::kNumbers) + first % width;
+    transpose_rows<W>(p, to, width, rows + first * p.padded, left < kWidth ? left : kWidth, factor);
+  }
+}
+
+// In place: rows of words whose inner dimension runs down the rows, [count / numbers][step], from
+// rows of numbers [count][step].
+template <class W>
+void words_down(float* rows, std::int64_t step, std::int64_t count) {
+  if constexpr (W::kNumbers == 2) {
+    float* to = rows;
+    for (std::int64_t r = 0; r < count; r += 2, rows += 2 * step, to += step) {
+      const float* next = r + 1 < count ? rows + step : nullptr;
+      for (std::int64_t i = 0; i < step; i += kWidth) {
+        store(to + i, W::across(rows + i, next == nullptr ? next : next + i, Whole{}));
+      }
+    }
+  }
+}
+
+// Words whose inner dimension runs along a row of `count` numbers, a multiple of 16; to may be row.
+template <class W>
+LOCKSTEP_INLINE void words_along(float* to, const float* row, std::int64_t count) {
+  if constexpr (W::kNumbers == 2) {
+    for (std::int64_t i = 0; i < count; i += 2 * kWidth) {
+      store(to + i / 2, W::along(row + i, count - i));
+    }
   }
 }
 
@@ -100,22 +135,51 @@ LOCKSTEP_INLINE void fetch_next_head(const AttentionPass& p, std::int64_t head,
   fetch_row(p, keys + p.kv_heads * p.width);
 }
 
-// Adds keys and values of all tokens to a store, of key head g.
+// Rows [position, position + count) of a store's values; rows: theirs, which are overwritten.
+template <class W>
+void fill_values(const AttentionPass& p, float* store_rows, float* rows, std::int64_t count) {
+  std::int64_t at = p.position;
+  if constexpr (W::kNumbers == 2) {
+    if (at % 2 != 0) {  // the other half of a word that is there
+      float* to = store_rows + at / 2 * p.padded;
+      for (std::int64_t i = 0; i < p.padded; i += kWidth) {
+        const I low = bits(load(to + i)) & splat_int(0xffff);
+        store(to + i, from_bits(low | bits(W::pair(splat(0.0f), load(rows + i)))));
+      }
+      rows += p.padded;
+      --count;
+      ++at;
+    }
+    words_down<W>(rows, p.padded, count);
+    count = (count + 1) / 2;
+  }
+  float* to = store_rows + at / W::kNumbers * p.padded;
+  for_vectors(count * p.padded, [=](std::int64_t i, auto) { store(to + i, load(rows + i)); });
+}
+
+// Adds keys and values of all tokens to the store of key head g. rows: scratch, [kPanelKeys][padded].
+template <class W>
 void fill_store(const AttentionPass& p, float* panels, float* rows, std::int64_t g) {
   const float* keys = p.qkv + (p.heads + g) * p.width;
   const float* values = keys + p.kv_heads * p.width;
-  const std::int64_t step = token_step(p);
-  gather_rows(p, panels + (p.keys + p.position) * p.padded, values, step, p.tokens, nullptr);
-  std::int64_t t = 0;
-  while (t < p.tokens) {
+  const std::int64_t step = token_step(p), depth = p.padded / W::kNumbers;
+  AttentionPass part = p;
+  for (std::int64_t t = 0; t < p.tokens; t += kPanelKeys) {
+    const std::int64_t left = p.tokens - t, count = left < kPanelKeys ? left : kPanelKeys;
+    part.position = p.position + t;
+    gather_rows(p, rows, values + t * step, step, count, nullptr);
+    fill_values<W>(part, panels + p.keys * depth, rows, count);
+  }
+  for (std::int64_t t = 0; t < p.tokens;) {
     const std::int64_t at = p.position + t, left = p.tokens - t;
-    float* to = panels + at / kPanelKeys * kPanelKeys * p.padded + at % kPanelKeys;
+    float* to = panels + at / kPanelKeys * kPanelKeys * depth + at % kPanelKeys;
     const std::int64_t count = at % kWidth != 0 ? 1 : left < kWidth ? left : kWidth;
     gather_rows(p, rows, keys + t * step, step, count, turns_of(p, t));
     if (at % kWidth == 0) {
-      transpose_rows(p, to, kPanelKeys, rows, count, 1.0f);
+      transpose_rows<W>(p, to, kPanelKeys, rows, count, 1.0f);
     } else {
-      for (std::int64_t d = 0; d < p.padded; ++d) to[d * kPanelKeys] = rows[d];
+      words_along<W>(rows, rows, p.padded);
+      for (std::int64_t d = 0; d < depth; ++d) to[d * kPanelKeys] = rows[d];
     }
     t += count;
   }

@@ -1,12 +1,14 @@
-// Defines LOCKSTEP_ATTENTION_KERNELS, the table of the form that LOCKSTEP_SIMD names.
+// The tables of the form that LOCKSTEP_SIMD names. W: Fp32Words or Bf16Words.
 #include "ops/cpu/attention_backward.inl"
 
 namespace lockstep::ops {
+namespace {
 
-extern const AttentionKernels LOCKSTEP_ATTENTION_KERNELS;
-const AttentionKernels LOCKSTEP_ATTENTION_KERNELS = {
-    .forward = attention_forward,
-    .backward = attention_backward,
+template <class W>
+constexpr AttentionKernels kAttentionLoops = {
+    .forward = attention_forward<W>,
+    .backward = attention_backward<W>,
 };
 
+}  // namespace
 }  // namespace lockstep::ops

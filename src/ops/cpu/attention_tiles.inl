@@ -1,7 +1,8 @@
 // Products of attention: tiles of C (+)= A B in registers, B's rows as vectors, A's numbers spread
-// over all lanes. Every element of C is one chain of fused multiply-adds in the order of the inner
-// dimension, whatever the tile: its bits depend on its own row and column alone.
-#include "ops/cpu/simd.h"
+// over all lanes. Every element of C is one chain of multiply-adds in the order of the inner
+// dimension, whatever the tile: its bits depend on its own row and column alone. W: what a word of
+// the factors is.
+#include "ops/cpu/gemm_words.h"
 
 namespace lockstep::ops {
 namespace {
@@ -23,7 +24,7 @@ struct Product {
   std::int64_t a_step;
   const float* b;
   std::int64_t b_step;  // floats between the rows of depth k and k + 1
-  std::int64_t depth;
+  std::int64_t depth;  // in words
   bool add;              // to C, else written
   const float* factors;  // with add: row r of C is first multiplied by factors[r]; null: not
 };
@@ -39,7 +40,7 @@ LOCKSTEP_INLINE void for_tile(float* c, std::int64_t c_step, F f) {
   }
 }
 
-template <Order order, int rows, int vectors>
+template <class W, Order order, int rows, int vectors>
 void tile(const Product& p) {
   V sum[rows][vectors];
   if (!p.add) {
@@ -62,7 +63,7 @@ void tile(const Product& p) {
     for (int r = 0; r < rows; ++r) {
       const V spread = splat(order == Order::kByRow ? a[r * a_step] : a[r]);
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(spread, row[v], sum[r][v]);
+      for (int v = 0; v < vectors; ++v) sum[r][v] = W::add_product(spread, row[v], sum[r][v]);
     }
     a += order == Order::kByRow ? 1 : a_step;
     b += b_step;
@@ -70,34 +71,34 @@ void tile(const Product& p) {
   for_tile<rows, vectors>(p.c, p.c_step, [&](int r, int v, float* c) { store(c, sum[r][v]); });
 }
 
-template <Order order, int vectors>
+template <class W, Order order, int vectors>
 LOCKSTEP_INLINE void tile_of_rows(const Product& p, std::int64_t rows) {
   static_assert(kTileRows == 6);
   switch (rows) {
-    case 1: return tile<order, 1, vectors>(p);
-    case 2: return tile<order, 2, vectors>(p);
-    case 3: return tile<order, 3, vectors>(p);
-    case 4: return tile<order, 4, vectors>(p);
-    case 5: return tile<order, 5, vectors>(p);
-    default: return tile<order, 6, vectors>(p);
+    case 1: return tile<W, order, 1, vectors>(p);
+    case 2: return tile<W, order, 2, vectors>(p);
+    case 3: return tile<W, order, 3, vectors>(p);
+    case 4: return tile<W, order, 4, vectors>(p);
+    case 5: return tile<W, order, 5, vectors>(p);
+    default: return tile<W, order, 6, vectors>(p);
   }
 }
 
 // C of up to kTileRows rows and any number of vectors, cut into parts of similar width.
-template <Order order>
+template <class W, Order order>
 void multiply_strip(Product p, std::int64_t rows, std::int64_t vectors) {
   while (vectors > 0) {
     const std::int64_t parts = (vectors + kTileVectors - 1) / kTileVectors;
     const std::int64_t width = (vectors + parts - 1) / parts;
 #if LOCKSTEP_SIMD == 512
     switch (width) {
-      case 1: tile_of_rows<order, 1>(p, rows); break;
-      case 2: tile_of_rows<order, 2>(p, rows); break;
-      case 3: tile_of_rows<order, 3>(p, rows); break;
-      default: tile_of_rows<order, 4>(p, rows);
+      case 1: tile_of_rows<W, order, 1>(p, rows); break;
+      case 2: tile_of_rows<W, order, 2>(p, rows); break;
+      case 3: tile_of_rows<W, order, 3>(p, rows); break;
+      default: tile_of_rows<W, order, 4>(p, rows);
     }
 #else
-    tile_of_rows<order, 1>(p, rows);
+    tile_of_rows<W, order, 1>(p, rows);
 #endif
     p.c += width * kWidth;
     p.b += width * kWidth;

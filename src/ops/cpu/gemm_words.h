@@ -31,13 +31,11 @@ struct Bf16Words {
     if (numbers <= kWidth) return join(load_part(p, static_cast<int>(numbers)), splat(0.0f));
     return join(load(p), load_part(p + kWidth, static_cast<int>(numbers - kWidth)));
   }
-  template <class Lanes>
-  static LOCKSTEP_INLINE V across(const float* p, const float* next, Lanes lanes) {
-    const V high = next != nullptr ? load(next, lanes) : splat(0.0f);
+  static LOCKSTEP_INLINE V pair(V low, V high) {  // word i of low[i] and high[i]
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9,
                                            24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
                                            16, 0);
-    const I words = {_mm512_permutexvar_epi16(order, bits(join(load(p, lanes), high)).x)};
+    const I words = {_mm512_permutexvar_epi16(order, bits(join(low, high)).x)};
     return from_bits(words);
   }
   static LOCKSTEP_INLINE V add_product(V a, V b, V sum) {
@@ -53,7 +51,7 @@ struct Bf16Words {
     const I nan = (shift_right<16>(x) | splat_int(0x40)) & splat_int(0xffff);
     return bits(select(v == v, from_bits(rounded), from_bits(nan)));
   }
-  static LOCKSTEP_INLINE V join(V low, V high) {
+  static LOCKSTEP_INLINE V pair(V low, V high) {  // word i of low[i] and high[i]
     return from_bits(round(low) | shift_left<16>(round(high)));
   }
   static LOCKSTEP_INLINE V along(const float* p, std::int64_t numbers) {
@@ -62,11 +60,7 @@ struct Bf16Words {
       low[i] = 2 * i < numbers ? p[2 * i] : 0.0f;
       high[i] = 2 * i + 1 < numbers ? p[2 * i + 1] : 0.0f;
     }
-    return join(load(low), load(high));
-  }
-  template <class Lanes>
-  static LOCKSTEP_INLINE V across(const float* p, const float* next, Lanes lanes) {
-    return join(load(p, lanes), next != nullptr ? load(next, lanes) : splat(0.0f));
+    return pair(load(low), load(high));
   }
   static LOCKSTEP_INLINE V low(V words) { return from_bits(shift_left<16>(bits(words))); }
   static LOCKSTEP_INLINE V high(V words) {
@@ -76,6 +70,10 @@ struct Bf16Words {
     return fma(high(a), high(b), fma(low(a), low(b), sum));
   }
 #endif
+  template <class Lanes>
+  static LOCKSTEP_INLINE V across(const float* p, const float* next, Lanes lanes) {
+    return pair(load(p, lanes), next != nullptr ? load(next, lanes) : splat(0.0f));
+  }
 };
 
 }  // namespace
