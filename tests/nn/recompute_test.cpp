@@ -35,7 +35,11 @@ Case residual() {
   append(spec_of("tanh", "t", {"a1"}));
   block = 5;
   append(dropout);
-  conv("c3", "d");
+  conv("c2.5", "d");  // read by forward ops alone, of which the second comes later
+  append(spec_of("tanh", "u1"));
+  append(spec_of("sigmoid", "u2"));
+  append(spec_of("add", "u3", {"u2", "c2.5"}));
+  conv("c3", "u3");
   append(spec_of("batch_norm", "b3", {"c3"}));
   append(spec_of("sigmoid", "s3"));
   append(spec_of("add", "a2", {"s3", "t"}));
@@ -115,7 +119,8 @@ TEST(Recompute, repeats_what_backward_reads_but_neither_the_last_block_nor_a_blo
                                       "block1.projection", "block1.norm2", "block1.up"}));
   // a1 = b2 + stem is read by other blocks; d reads t, which has no block.
   EXPECT_EQ(repeated(residual()),
-            (std::vector<std::string>{"c1", "b1", "c2", "d", "c3", "b3", "s3"}));
+            (std::vector<std::string>{"c1", "b1", "c2", "d", "c2.5", "u1", "u2", "u3", "c3", "b3",
+                                      "s3"}));
 }
 
 // Chen et al. 2016: what lives is the input of each block and all of one block, so that a further
