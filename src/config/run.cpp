@@ -92,8 +92,9 @@ nn::LayerSpec read_layer(const LayerEntry& written, std::size_t number) {
                       meant(nearest(entry.key, names_of(keys))));
     }
     if (!layer.kind.empty() && !o->applies_to(layer.kind)) {
-      throw UserError("{}: a layer of kind {} has no {}; only {} have", entry.where, layer.kind,
-                      entry.key, fmt::join(o->only_for, ", "));
+      throw UserError("{}: a layer of kind {} has no {}; only {} {}", entry.where, layer.kind,
+                      entry.key, fmt::join(o->only_for, ", "),
+                      o->only_for.size() == 1 ? "has" : "have");
     }
     store(layer, *o, entry, entry.key);
     places[entry.key] = entry.where;

@@ -1,11 +1,13 @@
 // What a model knows of the data that it was trained on: the statistics that its inputs were
-// normalised by, and its number of classes. Stored in checkpoints, so that evaluation on another
-// file and a resumed run compute with the same numbers.
+// normalised by, its number of classes, the tokenizer of its text. Stored in checkpoints, so that
+// evaluation on another file, a resumed run and generation compute with the same numbers.
 #pragma once
 #include <cstdint>
 #include <string>
 
+#include "lockstep/comm/communicator.h"
 #include "lockstep/data/dataset.h"
+#include "lockstep/data/tokenizer.h"
 #include "train/setup.h"
 
 namespace lockstep::train {
@@ -13,14 +15,23 @@ namespace lockstep::train {
 struct DataFacts {
   bool has_statistics = false;
   double mean = 0, deviation = 1, minimum = 0, maximum = 0;  // of the input field
-  std::int64_t classes = 0;                                  // of the target field; 0: not classes
+  std::int64_t classes = 0;  // of the target field, or the vocabulary; 0: not classes
+  std::string tokenizer_kind;   // TokenizerModel, of text; empty: no text
+  std::string tokenizer_model;
   bool operator==(const DataFacts&) const = default;
 };
 
-DataFacts facts_of(const Task& task);
+DataFacts facts_of(const Task& task, const data::TokenizerModel& tokenizer);
 std::string facts_json(const DataFacts& facts);
 // Throws DataError naming the checkpoint if the text is not what facts_json writes.
 DataFacts parse_facts(const std::string& json, const std::string& checkpoint);
+
+// The tokenizer of a dataset of text, read by rank 0; of others: an empty one. Collective.
+data::TokenizerModel read_tokenizer(comm::Communicator& communicator,
+                                    const data::Manifest& manifest);
+// Throws UserError if the text of a file was cut into other tokens than the model knows.
+void check_tokenizer(const DataFacts& facts, const data::TokenizerModel& tokenizer,
+                     const data::Manifest& manifest);
 
 // Gives the facts to the run's fields in all splits, in the place of the file's own.
 void impose(const DataFacts& facts, const Run& run, data::Manifest& manifest);

@@ -70,6 +70,9 @@ std::string remedy(const std::string& key) {
   }
   if (key == "threads" || key == "device")
     return "start all ranks with the same run file and options";
+  if (key == "precision") {
+    return "use nodes of one kind, or set train.precision = \"fp32\"";
+  }
   if (key == "build" || key == "hdf5" || key == "mpi" || key == "onednn") {
     return "start the same installation on every node, or set run.mixed = true to leave the "
            "promise "
@@ -135,6 +138,7 @@ Environment local_environment(const EnvironmentInputs& inputs) {
   for (const auto& library : inputs.libraries) environment.entries.push_back(library);
   add("threads", std::to_string(inputs.threads));
   add("device", inputs.device);
+  add("precision", inputs.precision);
   return environment;
 }
 

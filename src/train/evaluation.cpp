@@ -54,11 +54,13 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
         const std::int64_t first = (step * lanes + lane) * microbatch;
         const std::int64_t valid = std::clamp<std::int64_t>(n - first, 0, microbatch);
         if (valid == 0) continue;  // its record stays +0
-        const std::int64_t elements = options.sample.elements();
+        const std::int64_t elements = options.sample.elements(), labels = options.labels;
         float* const input = program.input(stream);
         reader.read(first, valid, input, program.labels(stream), program.targets(stream));
-        std::fill(input + valid * elements, input + microbatch * elements, 0.0f);
-        std::fill(program.labels(stream) + valid, program.labels(stream) + microbatch, 0);
+        // +0 and token 0 have the same bits.
+        std::memset(input + valid * elements, 0, sizeof(float) * (microbatch - valid) * elements);
+        std::fill(program.labels(stream) + valid * labels,
+                  program.labels(stream) + microbatch * labels, 0);
         std::fill(program.targets(stream) + valid * options.outputs,
                   program.targets(stream) + microbatch * options.outputs, 0.0f);
         program.evaluate(stream, valid,

@@ -1,6 +1,7 @@
 #include "train/session.h"
 
 #include "lockstep/core/philox.h"
+#include "train/precision.h"
 
 namespace lockstep::train {
 namespace {
@@ -10,12 +11,19 @@ data::Manifest read_data(comm::Communicator& communicator, const Run& run, const
   communicator.set_activity("reading the dataset's statistics", 0);
   data::Manifest manifest = data::read_manifest(communicator, run.data.path);
   if (manifest.find(split) == nullptr) return manifest;  // make_task says so
+  data::cut_sequences(manifest, run.data.sequence);
   if (facts != nullptr) {
     impose(*facts, run, manifest);
-  } else if (run.data.normalise != data::Normalise::kNone) {
+  } else if (run.data.normalise != data::Normalise::kNone && !is_text(manifest)) {
     data::add_statistics(communicator, manifest, split, run.data.input);
   }
   return manifest;
+}
+
+Task task_of(const Run& run, const data::Manifest& manifest, const std::string& split,
+             const data::TokenizerModel& tokenizer, const DataFacts* facts) {
+  if (facts != nullptr) check_tokenizer(*facts, tokenizer, manifest);
+  return make_task(run, manifest, split);
 }
 
 // A batch that is larger than the split is refused in the words of the run file.
@@ -51,8 +59,10 @@ parallel::Options parallel_options(const Run& run) {
 Model::Model(comm::Communicator& communicator, const Run& run, const std::string& split,
              const DataFacts* facts)
     : manifest(read_data(communicator, run, split, facts)),
-      task(make_task(run, manifest, split)),
-      program(cpu_device(), make_layers(run, task), program_options(run, task)),
+      tokenizer(read_tokenizer(communicator, manifest)),
+      task(task_of(run, manifest, split, tokenizer, facts)),
+      program(cpu_device(), make_layers(run, task),
+              program_options(run, task, precision_in_force(run))),
       flat(cpu_device().allocate(
           static_cast<std::size_t>(program.table().flat_elements()) * sizeof(float), "parameters")),
       streams(static_cast<int>(run.run.threads)) {

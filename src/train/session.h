@@ -25,6 +25,7 @@ struct Model {
         const DataFacts* facts);
 
   data::Manifest manifest;
+  data::TokenizerModel tokenizer;  // of text
   Task task;
   nn::Program program;
   Buffer flat;  // the parameters

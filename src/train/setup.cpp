@@ -20,13 +20,32 @@ void check_zero_to_one(const data::Field& target) {
         target.name, target.minimum, target.maximum);
 }
 
+std::vector<std::string> usual_metrics(const Task& task) {
+  if (task.tokens()) return {"perplexity"};
+  switch (task.loss) {
+    case ops::LossKind::kSoftmaxCrossEntropy:
+    case ops::LossKind::kBinaryCrossEntropy:
+      return {"accuracy"};
+    case ops::LossKind::kMse:
+    case ops::LossKind::kMae:
+      break;
+  }
+  return {"mae", "r2"};
+}
+
 void choose_loss(const Run& run, Task& task) {
-  const bool classes = task.target->classes > 0 && task.target->sample.rank() == 0;
+  const bool classes =
+      task.target->classes > 0 && (task.tokens() || task.target->sample.rank() == 0);
   if (!run.model.loss.empty()) {
     task.loss = ops::loss_from(run.model.loss);
   } else {
     task.loss = classes ? ops::LossKind::kSoftmaxCrossEntropy : ops::LossKind::kMse;
   }
+  if (task.tokens() && !task.target_is_class())
+    throw UserError(
+        "model.loss = \"{}\" is for numbers, but {} is text, whose next token is a class; use "
+        "\"softmax_cross_entropy\", or leave model.loss out",
+        name_of(task.loss), run.data.path);
   if (task.target_is_class() && !classes)
     throw UserError(
         "model.loss = \"softmax_cross_entropy\" needs one class number per sample, but field "
@@ -39,18 +58,7 @@ void choose_loss(const Run& run, Task& task) {
   if (task.outputs < natural || (!task.target_is_class() && task.outputs != natural))
     throw UserError("model.outputs = {}, but field '{}' needs {}", task.outputs, task.target->name,
                     natural);
-  task.metrics = run.model.metrics;
-  if (!task.metrics.empty()) return;
-  switch (task.loss) {
-    case ops::LossKind::kSoftmaxCrossEntropy:
-    case ops::LossKind::kBinaryCrossEntropy:
-      task.metrics = {"accuracy"};
-      break;
-    case ops::LossKind::kMse:
-    case ops::LossKind::kMae:
-      task.metrics = {"mae", "r2"};
-      break;
-  }
+  task.metrics = run.model.metrics.empty() ? usual_metrics(task) : run.model.metrics;
 }
 
 void check_monitor(const Run& run, const Task& task) {
@@ -84,6 +92,15 @@ const data::Split* validation_split(const Run& run, const data::Manifest& manife
   return nullptr;
 }
 
+bool is_text(const data::Manifest& manifest) {
+  for (const data::Split& split : manifest.splits) {
+    for (const data::Field& field : split.fields) {
+      if (field.sequence > 0) return true;
+    }
+  }
+  return false;
+}
+
 Task make_task(const Run& run, const data::Manifest& manifest, const std::string& split) {
   const data::Split* found = manifest.find(split);
   if (found == nullptr || found->samples == 0) {
@@ -95,6 +112,15 @@ Task make_task(const Run& run, const data::Manifest& manifest, const std::string
   Task task;
   task.input = &data::resolve_field(manifest, split, run.data.input, "input");
   task.target = &data::resolve_field(manifest, split, run.data.target, "target");
+  if (task.input->sequence > 0) {
+    if (task.target->sequence != task.input->sequence || task.target->shift != 1)
+      throw UserError(
+          "data.target = \"{}\" is not the text that data.input = \"{}\" goes on with; leave both "
+          "out of the run file",
+          task.target->name, task.input->name);
+    task.sequence = task.input->sequence;
+    task.vocabulary = task.input->classes;
+  }
   choose_loss(run, task);
   ops::check_metrics(task.loss, ops::make_metrics(task.metrics));
   check_monitor(run, task);
@@ -134,11 +160,19 @@ void check_split(const Task& task, const data::Manifest& manifest, const data::S
 }
 
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task) {
-  if (!run.model.layers.empty()) return run.model.layers;
-  return nn::make_preset(run.model.preset, task.input->sample, task.outputs);
+  if (run.model.layers.empty())
+    return nn::make_preset(run.model.preset, task.input->sample, task.outputs);
+  for (const nn::LayerSpec& layer : run.model.layers) {
+    if (layer.kind == "embedding" && layer.vocabulary > 0 && layer.vocabulary < task.vocabulary)
+      throw UserError(
+          "an embedding has vocabulary = {}, but the tokens of {} go up to {}; leave it out, or use "
+          "{} and more",
+          layer.vocabulary, run.data.path, task.vocabulary - 1, task.vocabulary);
+  }
+  return run.model.layers;
 }
 
-nn::ProgramOptions program_options(const Run& run, const Task& task) {
+nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision) {
   nn::ProgramOptions options;
   options.sample = task.input->sample.rank() == 0 ? Shape{1} : task.input->sample;
   options.microbatch = task.microbatch;
@@ -146,6 +180,10 @@ nn::ProgramOptions program_options(const Run& run, const Task& task) {
   options.loss = task.loss;
   options.metrics = ops::make_metrics(task.metrics);
   options.streams = static_cast<int>(run.run.threads);
+  options.tokens = task.tokens();
+  options.labels = task.tokens() ? task.sequence : 1;
+  options.precision = precision;
+  options.recompute = run.train.recompute;
   return options;
 }
 
@@ -154,7 +192,9 @@ data::LoaderOptions loader_options(const Run& run, const Task& task, const std::
   options.split = split;
   options.input = task.input->name;
   options.target = task.target->name;
-  options.normalise = run.data.normalise;
+  options.normalise = task.tokens() ? data::Normalise::kNone : run.data.normalise;
+  options.input_is_tokens = task.tokens();
+  options.vocabulary = task.vocabulary;
   options.target_is_class = task.target_is_class();
   options.classes = task.target_is_class() ? task.outputs : 0;
   options.seed = run.train.seed;

@@ -22,17 +22,24 @@ struct Task {
   std::vector<std::string> metrics;
   std::int64_t outputs = 0;
   std::int64_t microbatch = 0;
+  std::int64_t sequence = 0;    // > 0: samples are so many tokens ...
+  std::int64_t vocabulary = 0;  // ... in [0, vocabulary)
+  bool tokens() const { return sequence > 0; }
   bool target_is_class() const { return loss == ops::LossKind::kSoftmaxCrossEntropy; }
 };
 
+// Whether the samples are sequences of tokens, as data::cut_sequences() makes them.
+bool is_text(const data::Manifest& manifest);
 // Throws UserError naming the run file's key and the dataset's fields where they do not fit.
 // split: the one that is trained on, or evaluated.
 Task make_task(const Run& run, const data::Manifest& manifest, const std::string& split);
 // Throws UserError if the training split is smaller than a batch.
 void check_batch(const Run& run, const data::Manifest& manifest);
 
+// Throws UserError if an embedding has fewer rows than the data has tokens.
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task);
-nn::ProgramOptions program_options(const Run& run, const Task& task);
+// precision: the one that is in force on this machine.
+nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision);
 std::string split_names(const data::Manifest& manifest);  // "train, test"
 // The split that training evaluates, or null: without one nothing is evaluated. Throws UserError if
 // the run counts on it, by its own name for it or by early stopping.

@@ -26,6 +26,22 @@ std::string dealt_text(const Run& run, const comm::Topology& topology) {
                        : fmt::format("{} to {} to a rank", least, most);
 }
 
+std::string data_text(const Run& run, const Model& model, const data::Split& train) {
+  if (model.task.tokens())
+    return fmt::format("{}: {} sequences of {} tokens, vocabulary {} ({})", run.data.path,
+                       train.samples, model.task.sequence, model.task.vocabulary,
+                       model.tokenizer.kind);
+  return fmt::format("{}: {} samples, {} -> {}", run.data.path, train.samples,
+                     model.task.input->name, model.task.target->name);
+}
+
+std::string precision_text(const nn::ProgramOptions& options) {
+  std::string text(name_of(options.precision));
+  if (options.precision == ops::Precision::kBf16) text += ", sums and parameters in fp32";
+  if (options.recompute == nn::Recompute::kBlock) text += "; blocks are computed again in backward";
+  return text;
+}
+
 }  // namespace
 
 std::string start_text(const comm::Communicator& communicator, const Run& run,
@@ -37,14 +53,14 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
   std::string reduce = "fold: the same bits on any number of ranks";
   if (run.parallel.reduce == "mpi") reduce = "mpi: outside the contract on bits";
   return settings_text({
-      {"data", fmt::format("{}: {} samples, {} -> {}", run.data.path, train->samples,
-                           model.task.input->name, model.task.target->name)},
+      {"data", data_text(run, model, *train)},
       {"model",
        fmt::format("{}: {} parameters, {} flop a sample and step",
                    run.model.layers.empty() ? run.model.preset.preset : "own layers",
                    count_text(static_cast<double>(model.program.table().elements())),
                    count_text(model.program.flops() / static_cast<double>(model.task.microbatch)))},
       {"loss", std::string(name_of(model.task.loss))},
+      {"precision", precision_text(model.program.options())},
       {"batch",
        fmt::format(
            "{} = {} lanes x {}{}", run.train.batch, run.train.lanes,

@@ -55,7 +55,7 @@ std::string settings_text(const std::vector<std::pair<std::string, std::string>>
   for (const auto& [name, value] : rows) {
     std::istringstream lines(value);
     std::string line, label = name;
-    if (!std::getline(lines, line)) line = "-";
+    if (!std::getline(lines, line)) line.assign(1, '-');
     do {
       text += fmt::format("  {:<{}}  {}\n", label, width, line);
       label.clear();
@@ -112,7 +112,7 @@ std::vector<RankTimes> gather_times(comm::Communicator& communicator, const Rank
   return ranks;
 }
 
-std::string summary_text(std::span<const RankTimes> ranks) {
+std::string summary_text(std::span<const RankTimes> ranks, std::int64_t sequence) {
   const Spread total = spread_of(ranks, &RankTimes::total);
   std::string text = fmt::format("  {:<26} {:>12} {:>12} {:>12} {:>8}\n", "time per rank", "min",
                                  "mean", "max", "share");
@@ -143,8 +143,10 @@ std::string summary_text(std::span<const RankTimes> ranks) {
     peak += r.fma_peak;
   }
   if (total.max > 0) {
-    text += fmt::format("  {:.0f} samples/s, {:.1f} GFLOP/s", samples / total.max,
-                        flops / total.max / 1e9);
+    const double rate = samples / total.max;
+    text += fmt::format("  {:.{}f} samples/s, ", rate, rate < 10 ? 2 : 0);
+    if (sequence > 0) text += fmt::format("{:.0f} tokens/s, ", rate * static_cast<double>(sequence));
+    text += fmt::format("{:.1f} GFLOP/s", flops / total.max / 1e9);
     if (peak > 0) {
       text += fmt::format(", {:.1f} % of the measured FMA peak ({:.1f} GFLOP/s)",
                           100 * flops / total.max / peak, peak / 1e9);

@@ -13,6 +13,7 @@
 #include "lockstep/core/units.h"
 #include "lockstep/train/environment.h"
 #include "lockstep/train/signals.h"
+#include "train/precision.h"
 #include "train/resume_check.h"
 #include "train/start_report.h"
 
@@ -21,7 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool higher_is_better(const std::string& monitor) { return monitor != "loss" && monitor != "mae"; }
+bool higher_is_better(const std::string& monitor) {
+  return monitor != "loss" && monitor != "mae" && monitor != "perplexity";
+}
 
 void make_folder(const fs::path& dir) {
   std::error_code error;
@@ -64,6 +67,7 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
 ExitCode Trainer::train() {
   const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
   if (!mixed.empty()) log::warn("the run is outside of the contract on bits: {}", mixed);
+  warn_of_precision(run_);
   session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
   if (!saves() && (request_.resume || request_.overwrite))
     throw UserError("--{} needs a folder: set checkpoint.dir in the run file",
@@ -94,7 +98,9 @@ void Trainer::say_settings() const {
 }
 
 Environment Trainer::environment() const {
-  return local_environment({run_.run.threads, run_.run.device, request_.libraries});
+  const ops::Precision precision = session_.model.program.options().precision;
+  return local_environment({run_.run.threads, run_.run.device, std::string(name_of(precision)),
+                            request_.libraries});
 }
 
 // Refuses a folder in use, or resumes from its newest checkpoint. An empty folder starts fresh even
@@ -132,11 +138,10 @@ void Trainer::check_resumed(const std::string& checkpoint) const {
   communicator_.together([&] {
     if (communicator_.rank() != 0) return;
     const CheckpointText stored = read_checkpoint_text(checkpoint);
-    if (!(parse_facts(stored.description, checkpoint) == facts_of(session_.model.task)))
+    if (!(parse_facts(stored.description, checkpoint) == facts_of(session_.model.task, session_.model.tokenizer)))
       throw UserError(
-          "{} was trained on other data than {}: its inputs' statistics or classes differ; resume "
-          "it on its own "
-          "data, or start again in another checkpoint.dir",
+          "{} was trained on other data than {}: its inputs' statistics, classes or tokenizer "
+          "differ; resume it on its own data, or start again in another checkpoint.dir",
           checkpoint, run_.data.path);
     changed =
         changed_order(request_.parse_run(stored.resolved_run, "the run in " + checkpoint), run_);
@@ -155,7 +160,8 @@ void Trainer::start_loader() {
 void Trainer::start_clock() {
   session_.model.program.pack();
   line_ = std::make_unique<ProgressLine>(
-      ProgressOptions{log::quiet() || !log::speaks(), run_.log.every, run_.train.batch});
+      ProgressOptions{log::quiet() || !log::speaks(), run_.log.every, run_.train.batch,
+                      session_.model.task.sequence});
   if (saves())
     install_signal_handlers();  // else a signal ends the run at once: nothing could be saved
   started_ = last_save_ = seconds_now();
@@ -245,7 +251,7 @@ void Trainer::save() {
   const fs::path file =
       write_checkpoint(communicator_, run_.checkpoint.dir, session_.state(progress()),
                        {request_.resolved_toml, environment_json(environment()),
-                        facts_json(facts_of(session_.model.task))},
+                        facts_json(facts_of(session_.model.task, session_.model.tokenizer))},
                        static_cast<int>(run_.checkpoint.keep), best_is_new_, &digest);
   if (request_.overwrite && saved_step_ < 0 && communicator_.rank() == 0)
     remove_checkpoints_except(run_.checkpoint.dir, file);
@@ -288,7 +294,7 @@ void Trainer::finish() {
   times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
   fill_memory(times);
   const auto ranks = gather_times(communicator_, times);
-  if (!nothing_to_do) log::info("\n{}", summary_text(ranks));
+  if (!nothing_to_do) log::info("\n{}", summary_text(ranks, session_.model.task.sequence));
   if (nothing_to_do)
     log::info("nothing left to do: step {} of {}{}", step_, session_.total_steps,
               stopped_early_ ? ", stopped early" : "");
@@ -331,6 +337,7 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
     facts = parse_facts(read_checkpoint_text(request.checkpoint).description,
                         request.checkpoint.string());
   });
+  warn_of_precision(run);
   Model model(communicator, run, request.split, &facts);
   State state{&model.program.table(), {{"parameters", model.flat.as<float>()}}, {}};
   read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);

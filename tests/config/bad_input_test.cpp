@@ -34,7 +34,7 @@ TEST(RunFile, says_file_line_and_what_is_allowed_when_a_value_is_bad) {
        "run.toml:2: train.lanes = 0 is out of range; allowed: >= 1, <= 65536"},
       {"[train]\nseed = -1", "run.toml:2: train.seed = -1 is out of range; allowed: >= 0"},
       {"[train]\n\nprecision = \"fp8\"",
-       "run.toml:3: train.precision = \"fp8\" is not known; use fp32"},
+       "run.toml:3: train.precision = \"fp8\" is not known; use fp32, bf16"},
       {"[train]\nmonitor = \"\"", "run.toml:2: train.monitor must not be empty"},
       {"[optimizer]\nlr = true",
        "run.toml:2: optimizer.lr must be a number, not true; allowed: >= 0"},
@@ -64,8 +64,8 @@ TEST(RunFile, says_file_line_and_what_is_allowed_when_a_value_is_bad) {
       {"[model]\npreset = \"mlp\"\nhidden = [64, \"a\"]",
        "run.toml:3: model.hidden must be a list of integers, not a list; allowed: >= 1"},
       {"[model]\npreset = \"resnet\"",
-       "run.toml:2: model.preset = \"resnet\" is not known; use linear, mlp, lenet, resnet20 (did "
-       "you mean resnet20?)"},
+       "run.toml:2: model.preset = \"resnet\" is not known; use linear, mlp, lenet, resnet20, "
+       "cosmoflow, gpt, gpt2-124m, llama (did you mean resnet20?)"},
       {"[checkpoint]\nevery = \"10 parsecs\"",
        "run.toml:2: checkpoint.every = \"10 parsecs\" is not an interval; write a whole number "
        "with s, min, h, steps or epoch (\"10min\", \"500steps\", \"1epoch\"), or \"end\""},
@@ -130,6 +130,11 @@ TEST(RunFile, refuses_a_key_that_would_have_no_effect) {
   EXPECT_EQ(
       refusal("[model]\nwidth = 32\npreset = \"mlp\""),
       "run.toml:2: model.width has no effect with model.preset = \"mlp\"; it is for resnet20");
+  EXPECT_EQ(refusal("[model]\npreset = \"gpt\"\nkv_heads = 2"),
+            "run.toml:3: model.kv_heads has no effect with model.preset = \"gpt\"; it is for llama");
+  EXPECT_EQ(refusal("[model]\npreset = \"gpt2-124m\"\nblocks = 2"),
+            "run.toml:3: model.blocks has no effect with model.preset = \"gpt2-124m\"; it is for "
+            "gpt, llama");
   EXPECT_EQ(refusal("[optimizer]\nkind = \"sgd\"\nmomentum = 0.9"), "accepted");
 }
 
@@ -147,8 +152,8 @@ TEST(RunFile, refuses_an_incomplete_run_only_for_training) {
             "data.path=FILE (`lockstep import` makes one)");
   EXPECT_EQ(
       complaint("[data]\npath = \"a.h5\""),
-      "run.toml: there is no model; set model.preset to one of linear, mlp, lenet, resnet20, or "
-      "describe layers in [[model.layers]]");
+      "run.toml: there is no model; set model.preset to one of linear, mlp, lenet, resnet20, "
+      "cosmoflow, gpt, gpt2-124m, llama, or describe layers in [[model.layers]]");
   EXPECT_EQ(complaint("[data]\npath = \"a.h5\"\n[model]\npreset = \"mlp\""), "accepted");
 }
 

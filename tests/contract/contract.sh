@@ -4,7 +4,7 @@
 set -euo pipefail
 program=$1 mpirun=$2 work=$3 case=$4
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-data=$work/small.h5
+data=$work/small.h5 text=$work/text.h5
 mkdir -p "$work"
 log=$work/$case.log
 : > "$log"
@@ -46,15 +46,41 @@ table() {  # lanes, arguments
   same "$reference" "$(digest 3 "$@" --set parallel.bucket_bytes=4096)" "small buckets"
 }
 
+# A token model at one precision, activations kept or computed again, and through stops.
+tokens() {  # run file
+  local run=$1 precision reference=() ranks dir=$work/$case
+  rm -rf "$dir"
+  for precision in fp32 bf16; do
+    set -- "$here/$run" --set "data.path=$text" --set "train.precision=$precision"
+    reference+=("$(digest 1 "$@")")
+    echo "reference: $precision: ${reference[-1]}"
+    same "${reference[-1]}" "$(digest 1 "$@" --set train.recompute=block)" "$precision, blocks computed again"
+    for ranks in 2 4; do same "${reference[-1]}" "$(digest $ranks "$@")" "$precision, $ranks ranks"; done
+    for ranks in 3 8; do
+      same "${reference[-1]}" "$(digest $ranks "$@" --set train.recompute=block)" "$precision, $ranks ranks, blocks computed again"
+    done
+    same "${reference[-1]}" "$(digest 2 "$@" --set run.threads=2 --set parallel.pretend_nodes=0,1)" "$precision, 2 nodes, 2 threads each"
+    set -- "$@" --set "checkpoint.dir=$dir/$precision"
+    digest 3 "$@" --set train.recompute=block --stop-after 7 > /dev/null
+    same "${reference[-1]}" "$(digest 4 "$@" --resume)" "$precision, stopped after 7 steps on 3 ranks, resumed on 4"
+  done
+  # Where the machine has bf16 arithmetic it must make a difference.
+  if grep -qE '^ *precision +bf16' "$log"; then differs "${reference[0]}" "${reference[1]}" "fp32 and bf16 are two runs"; fi
+}
+
 case $case in
   data)
     # 1,003 samples (a prime's neighbour: nothing divides) of 12x12 in CSV would be slow; IDX it is.
     /usr/bin/python3 "$here/make_idx.py" "$work"
     "$program" import --format idx --overwrite --out "$data" --train "$work/images.idx" "$work/labels.idx" \
-      --val-fraction 0.1 ;;
+      --val-fraction 0.1
+    /usr/bin/python3 "$here/make_text.py" "$work"
+    "$program" import --format text --overwrite --out "$text" --train "$work/text.txt" ;;
   mlp-8) table 8 "${mlp[@]}" ;;
   mlp-12) table 12 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   cnn-8) table 8 "${cnn[@]}" --set optimizer.clip=0.5 ;;
+  gpt-8) tokens gpt.toml ;;
+  llama-8) tokens llama.toml ;;
   cnn-12) table 12 "${cnn[@]}" --set train.accumulate=2 --set optimizer.clip=0.5 ;;
   sliced)
     # Wide enough that convolutions and norms take turns slice by slice through the cache.
@@ -73,7 +99,10 @@ case $case in
       [ "$ranks" -le "$lanes" ] || ranks=$lanes
       pick accumulate 1 1 2 3
       pick microbatch 2 3 7
-      pick file "${mlp[0]}" "${cnn[0]}"
+      pick file mlp cnn gpt llama
+      case $file in gpt | llama) input=$text ;; *) input=$data ;; esac
+      pick precision fp32 fp32 bf16
+      pick recompute none block
       pick kind adamw sgd lamb
       pick clip 0 0.3
       pick window 0 11 64
@@ -82,12 +111,12 @@ case $case in
       nodes=
       for ((r = 0; r < ranks; ++r)); do pick node 0 1 2; nodes+=${nodes:+,}$node; done
       pick nodes "" "$nodes"
-      set -- "$file" --set "data.path=$data" --set train.steps=9 --set "train.lanes=$lanes" --set "train.accumulate=$accumulate" \
+      set -- "$here/$file.toml" --set "data.path=$input" --set "train.precision=$precision" --set train.steps=9 --set "train.lanes=$lanes" --set "train.accumulate=$accumulate" \
         --set "train.batch=$((lanes * accumulate * microbatch))" --set "optimizer.kind=$kind" --set "optimizer.clip=$clip" \
         --set "data.window=$window"
       same "$(digest 1 "$@")" \
-        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket")" \
-        "round $round: $(basename "$file"), $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
+        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "train.recompute=$recompute")" \
+        "round $round: $file, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
     done ;;
   optimizers)
     for kind in sgd adam lamb; do

@@ -1,7 +1,7 @@
 # The cases of examples.sh, which sources this file.
 # shellcheck shell=bash disable=SC2154,SC2034
 
-images=$work/images.h5
+images=$work/images.h5 text=$work/text.h5 volumes=$work/volumes.h5
 
 case_setup() {
   /usr/bin/python3 "$here/make_data.py" "$work"
@@ -10,6 +10,7 @@ case_setup() {
     --test "$work"/t10k-images-idx3-ubyte "$work"/t10k-labels-idx1-ubyte
   "$program" "$@" --out "$work/no_val.h5" --val-fraction 0 --train "$work/sign.csv"
   "$program" "$@" --out "$work/sign.h5" --test-fraction 0.2 --train "$work/sign.csv"
+  "$program" "$@" --format text --out "$text" --train "$work/text.txt"
   "$program" "$@" --out "$work/value.h5" --test-fraction 0.2 --target-kind value --train "$work/value.csv"
 }
 
@@ -21,13 +22,17 @@ good() {  # ranks, arguments
 }
 
 case_example() {
-  local one two
-  run 2 train "$example" --check --set "data.path=$images" --set "checkpoint.dir=$folder/run"
+  local one two small=(--set "data.path=$images")
+  case $(basename "$example" .toml) in
+    cosmoflow) small=(--set "data.path=$volumes" --set train.batch=8) ;;
+    gpt | llama | novels) small=(--set "data.path=$text" --set train.batch=8 --set data.sequence=64) ;;
+  esac
+  run 2 train "$example" --check "${small[@]}" --set "checkpoint.dir=$folder/run"
   succeeds
   grep -q 'total per rank' "$out" || fail "--check prints no ledger"
   [ ! -e "$folder/run" ] || fail "--check made the checkpoint folder"
-  two=$(good 2 train "$example" --stop-after 1 --set "data.path=$images" --set "checkpoint.dir=$folder/run")
-  one=$(good 1 train "$example" --stop-after 1 --set "data.path=$images" --set checkpoint.dir=)
+  two=$(good 2 train "$example" --stop-after 1 "${small[@]}" --set "checkpoint.dir=$folder/run")
+  one=$(good 1 train "$example" --stop-after 1 "${small[@]}" --set checkpoint.dir=)
   same "$two" "$one" "one rank and two"
   intact "$folder/run" 1
   "$program" config "$example" > "$folder/once.toml"

@@ -1,9 +1,11 @@
-"""Small data for the runs: make_data.py FOLDER writes the first images of Fashion-MNIST as IDX, and tables as CSV."""
+"""Small data for the runs: make_data.py FOLDER writes the first images of Fashion-MNIST as IDX, tables as CSV, a
+text, and volumes of counts."""
 import gzip
 import pathlib
 import struct
 import sys
 
+import h5py
 import numpy as np
 
 folder = pathlib.Path(sys.argv[1])
@@ -29,3 +31,14 @@ header = "a,b,c,d,e,"
 np.savetxt(folder / "value.csv", np.column_stack([x, value]), "%.6f", ",", header=header + "y", comments="")
 np.savetxt(folder / "sign.csv", np.column_stack([x, sign]), ["%.6f"] * 5 + ["%d"], ",", header=header + "y",
            comments="")
+
+words = "the sea was calm and the ship rowed on in time".split()
+(folder / "text.txt").write_text("".join(" ".join(rng.choice(words, 7)) + ".\n" for _ in range(600)))
+
+# Volumes of 32 x 32 x 32 counts whose mean and spread over planes are the two parameters.
+with h5py.File(folder / "volumes.h5", "w") as f:
+    for split, count in (("train", 24), ("val", 9)):
+        y = rng.random((count, 2), dtype=np.float32)
+        rate = 2 + 4 * y[:, :1] + 2 * y[:, 1:] * np.sin(np.arange(32))
+        x = rng.poisson(rate[:, :, None, None, None], (count, 32, 32, 32, 4))
+        f[f"{split}/x"], f[f"{split}/y"] = x.astype(np.uint8), y

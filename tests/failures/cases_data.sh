@@ -8,6 +8,9 @@ case_setup() {
   "$program" "$@" --out "$work/good.h5"
   "$program" "$@" --out "$work/packed.h5" --deflate 4
   /usr/bin/python3 "$here/make_data.py" "$work"
+  /usr/bin/python3 "$here/../contract/make_text.py" "$work"
+  head -c 4000 "$work/text.txt" > "$work/short.txt"
+  "$program" --quiet import --format text --overwrite --train "$work/short.txt" --out "$work/text.h5"
   train 2
   succeeds
 }

@@ -21,12 +21,12 @@ comm::Communicator& world() {
   return *c;
 }
 
-const EnvironmentInputs kInputs{2, "cpu", {{"onednn", "2.6.3"}, {"mpi", "Open MPI 4.1.4"}}};
+const EnvironmentInputs kInputs{2, "cpu", "bf16", {{"onednn", "2.6.3"}, {"mpi", "Open MPI 4.1.4"}}};
 
 TEST(Environment, has_every_part_of_the_tuple) {
   const auto json = nlohmann::json::parse(environment_json(local_environment(kInputs)));
   for (const char* key : {"build", "cpu", "isa", "cache_l1d", "cache_l2", "cache_l3", "hdf5",
-                          "onednn", "mpi", "threads", "device"}) {
+                          "onednn", "mpi", "threads", "device", "precision"}) {
     EXPECT_FALSE(json.value(key, "").empty()) << key;
   }
   EXPECT_GE(json["build"].get<std::string>().size(), 32u);

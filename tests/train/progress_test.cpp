@@ -136,6 +136,15 @@ TEST(ProgressLine, in_a_log_file_is_a_line_every_few_seconds) {
   EXPECT_THAT(text, ContainsRegex("step 40/500.*\n$"));
 }
 
+TEST(ProgressLine, of_text_counts_tokens_too) {
+  Terminal terminal(160);
+  ProgressLine line({.batch = 4, .sequence = 1000}, terminal.out());
+  sleep_ms(110);
+  line.step(at_step(150));
+  EXPECT_THAT(on_screen(terminal.seen()),
+              ContainsRegex("  [0-9.]+ samples/s, [0-9.]+ k tokens/s  left: "));
+}
+
 TEST(ProgressLine, says_nothing_when_quiet) {
   Terminal terminal;
   {

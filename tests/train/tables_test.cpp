@@ -45,6 +45,13 @@ TEST(Summary, shows_min_mean_max_and_rates) {
       HasSubstr("200 samples/s, 20.0 GFLOP/s, 20.0 % of the measured FMA peak (100.0 GFLOP/s)"));
 }
 
+TEST(Summary, of_text_has_tokens_too) {
+  RankTimes a{.total = 10};
+  a.samples = 15;
+  EXPECT_THAT(summary_text(std::span(&a, 1), 256), HasSubstr("  1.50 samples/s, 384 tokens/s, "));
+  EXPECT_THAT(summary_text(std::span(&a, 1)), Not(HasSubstr("tokens")));
+}
+
 TEST(Summary, of_a_run_without_steps_has_no_rates) {
   const RankTimes none;
   const std::string text = summary_text(std::span(&none, 1));

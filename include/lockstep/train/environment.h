@@ -18,12 +18,13 @@ struct Environment {
 struct EnvironmentInputs {
   std::int64_t threads = 1;  // run.threads
   std::string device;        // "cpu"
+  std::string precision;     // in force: "fp32", "bf16"
   // Libraries that train does not call itself: {"onednn", "2.6.3"}, {"mpi", "Open MPI 4.1.4"}.
   std::vector<std::pair<std::string, std::string>> libraries;
 };
 
 // Of this process: {build, cpu, isa, cache_l1d, cache_l2, cache_l3, hdf5, libraries..., threads,
-// device}. `build` is the program's own build id.
+// device, precision}. `build` is the program's own build id.
 Environment local_environment(const EnvironmentInputs& inputs);
 std::string environment_json(const Environment& environment);
 

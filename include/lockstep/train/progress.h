@@ -17,7 +17,8 @@ struct StepStatus {
 struct ProgressOptions {
   bool quiet = false;      // --quiet, or a rank that does not speak
   double log_every = 10;   // seconds between lines in a log file
-  std::int64_t batch = 1;  // samples per step
+  std::int64_t batch = 1;     // samples per step
+  std::int64_t sequence = 0;  // tokens per sample; 0: samples are no text
 };
 
 class ProgressLine {

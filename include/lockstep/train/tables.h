@@ -41,6 +41,7 @@ struct RankTimes {
 void fill_memory(RankTimes& times);  // of this process, from /proc
 // Collective: one entry per position.
 std::vector<RankTimes> gather_times(comm::Communicator& communicator, const RankTimes& mine);
-std::string summary_text(std::span<const RankTimes> ranks);
+// sequence: tokens per sample; 0: samples are no text.
+std::string summary_text(std::span<const RankTimes> ranks, std::int64_t sequence = 0);
 
 }  // namespace lockstep::train

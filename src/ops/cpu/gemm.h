@@ -8,14 +8,11 @@
 #include <string>
 
 #include "lockstep/ops/op.h"
+#include "lockstep/ops/precision.h"
 
 namespace lockstep::ops {
 
 struct GemmKernels;
-
-// Whether this machine, under the ISA in force, multiplies bf16 itself (AVX512_BF16). Elsewhere
-// Precision::kBf16 gives its rounding at less than fp32's speed: for tests.
-bool has_fast_bf16();
 
 // What is done to a tile of y while it is in registers or L1, in this order.
 struct GemmEpilogue {

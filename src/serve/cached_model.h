@@ -1,0 +1,36 @@
+// A token model that reads a text once: keys and values of the tokens so far are kept, so that one
+// more token costs one token's work. Knows no files and no text.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "lockstep/device/device.h"
+#include "lockstep/nn/program.h"
+
+namespace lockstep::serve {
+
+class CachedModel {
+ public:
+  // context: tokens that it can read in all.
+  CachedModel(const std::vector<nn::LayerSpec>& layers, std::int64_t outputs, std::int64_t context,
+              ops::Precision precision);
+
+  const ParameterTable& table() const { return program_.table(); }
+  float* parameters() { return flat_.as<float>(); }  // to be filled, then ready() is called
+  void ready();
+
+  std::int64_t position() const { return position_; }  // tokens read
+  std::int64_t context() const { return context_; }
+  // Reads on; returns the logits of the token after these, [outputs], valid until the next call.
+  // tokens: at least one, and no more than fit the context.
+  std::span<const float> read(std::span<const std::int32_t> tokens);
+
+ private:
+  const std::int64_t outputs_, context_;
+  nn::Program program_;
+  Buffer flat_;
+  std::int64_t position_ = 0;
+};
+
+}  // namespace lockstep::serve
