@@ -18,9 +18,9 @@ extern const GemmKernels kGemmPlain, kGemmPlainBf16, kGemmAvx2, kGemmAvx2Bf16, k
 
 namespace {
 
-constexpr std::int64_t kDepth = 256;    // words of a block: a panel of B then fits L1
+constexpr std::int64_t kDepth = 192;    // words of a block: a panel of B (36 KiB) then fits L1
 constexpr std::int64_t kRows = 240;     // of A's part in L2, whole strips in every form
-constexpr std::int64_t kColumns = 3072;  // of B's part, whole panels in every form
+constexpr std::int64_t kColumns = 480;  // of B's part, whole panels in every form
 constexpr std::int64_t kPackedB = 4 << 20;  // bytes of B's part, in L3
 constexpr std::int64_t kManyRows = 256;     // from there W is packed again in each data gradient
 constexpr std::int64_t kLine = 16;          // words
@@ -87,7 +87,7 @@ Gemm::Cut Gemm::cut(std::int64_t rows_now) const {
   // The depth of a block decides in what order products are added: a function of k alone.
   c.depth = equal_parts(c.k, kDepth * numbers, 8 * numbers);
   c.rows = equal_parts(c.m, kRows, 24);
-  c.columns = std::min(kColumns, round_up(c.n, kernels_->panel));
+  c.columns = equal_parts(c.n, kColumns, kernels_->panel);
   const std::int64_t block_bytes = 4 * std::min(c.columns, round_up(c.n, kLine)) * c.depth / numbers;
   c.deep_depth = std::max(kPackedB / block_bytes, std::int64_t{1}) * c.depth;
   return c;
@@ -173,6 +173,16 @@ void Gemm::run(const float* a, const void* b, float* c, bool accumulate,
           block.depth = divide_up(depth, numbers);
           block.b = panels;
           block.b_first = (k - deep_begin) / numbers;
+          const std::int64_t width = std::min<std::int64_t>(kernels.panel, round_up(cut.n, kLine));
+          if (k + depth < deep_end) {
+            block.next_b = panels + (block.b_first + block.depth) * width;
+          } else if (block.row + block.rows < cut.m) {
+            block.next_b = panels;
+          } else if (packed_before() && block.column + block.columns < cut.n) {
+            block.next_b = panels + block.columns * panel_words;
+          } else {
+            block.next_b = nullptr;
+          }
           block.add = accumulate || k > 0;
           block.end = k + depth == cut.k && ends(epilogue) ? &end : nullptr;
           if (form_ == Form::kWeights) {

@@ -31,6 +31,7 @@ struct GemmBlock {
   // as their columns, rounded up to 16.
   const float* b;
   std::int64_t b_panel, b_first, b_depth;
+  const float* next_b;  // what follows in B after the last panel, to be fetched ahead; null: none
   float* c;
   std::int64_t c_row;  // distance between rows
   bool add;

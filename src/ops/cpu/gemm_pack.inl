@@ -81,16 +81,54 @@ void pack_rows(float* words, std::int64_t words_row, const float* a, std::int64_
   }
 }
 
+// Word k of the strips that the vector covers: strip 0 in its first lanes, and so on.
+template <int strip>
+LOCKSTEP_INLINE void store_strips(float* to, std::int64_t next_strip, V v) {
+#if LOCKSTEP_SIMD == 512
+  static_assert(strip == kWidth / 2);
+  _mm256_storeu_ps(to, _mm512_castps512_ps256(v.x));
+  _mm256_storeu_ps(to + next_strip, _mm512_extractf32x8_ps(v.x, 1));
+#else
+  static_cast<void>(next_strip);
+  store_part(to, v, strip);
+#endif
+}
+
+// A few rows at a time: strips may lie a multiple of 4096 bytes apart, where lines of all of them
+// at once would drive each other out of the first-level cache.
 template <class Words, int strip>
 void pack_strips(float* strips, const float* a, std::int64_t a_row, std::int64_t rows,
                  std::int64_t depth) {
+  constexpr std::int64_t kRows = 16, kStrips = LOCKSTEP_SIMD == 512 ? 2 : 1;
   const std::int64_t words = (depth + Words::kNumbers - 1) / Words::kNumbers;
-  for (std::int64_t k = 0; k < words; ++k, a += Words::kNumbers * a_row) {
-    const float* const next = Words::kNumbers * k + 1 < depth ? a + a_row : nullptr;
-    float* to = strips + k * strip;
-    for (std::int64_t m = 0; m < rows; m += strip, to += words * strip) {
-      const Part lanes{static_cast<int>(at_most(strip, rows - m))};
-      store(to, Words::across(a + m, next == nullptr ? next : next + m, lanes), Part{strip});
+  for (std::int64_t begin = 0; begin < words; begin += kRows) {
+    const std::int64_t end = at_most(begin + kRows, words);
+    float* to = strips + begin * strip;
+    for (std::int64_t m = 0; m < rows; m += kStrips * strip, to += kStrips * words * strip) {
+      const float* from = a + begin * Words::kNumbers * a_row + m;
+      const std::int64_t left = rows - m;
+      const auto word = [&](std::int64_t k, auto lanes) {
+        const float* const next = Words::kNumbers * k + 1 < depth ? from + a_row : nullptr;
+        const V v = Words::across(from, next, lanes);
+        from += Words::kNumbers * a_row;
+        return v;
+      };
+      float* at = to;
+      if (left >= kStrips * strip && kStrips * strip == kWidth) {
+        for (std::int64_t k = begin; k < end; ++k, at += strip) {
+          store_strips<strip>(at, words * strip, word(k, Whole{}));
+        }
+      } else if (left > strip) {
+        const Part lanes{static_cast<int>(at_most(kStrips * strip, left))};
+        for (std::int64_t k = begin; k < end; ++k, at += strip) {
+          store_strips<strip>(at, words * strip, word(k, lanes));
+        }
+      } else {
+        const Part lanes{static_cast<int>(left)};
+        for (std::int64_t k = begin; k < end; ++k, at += strip) {
+          store_part(at, word(k, lanes), strip);
+        }
+      }
     }
   }
 }
