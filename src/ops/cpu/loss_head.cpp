@@ -1,10 +1,10 @@
 // The loss head on the cpu: for each block of rows, logits by a matrix product, loss and softmax
 // gradient in their place, and the three gradients from there.
 //
-// What a block costs beside its products: the logits pass through memory about five times, and the
-// weights' gradient once in and out. So a block is as long as its logits fit the second-level cache,
-// but not shorter than 256 rows, where the weights' gradient would take longer to move than to
-// compute, nor longer than 64 MiB.
+// What a block costs beside its products: the logits pass through memory about five times, the
+// weights twice, and their gradient once in and out. So a block is as long as its logits fit the
+// second-level cache, but not shorter than 512 rows (measured with 8192 classes: 256 rows take 3 %
+// longer, 1024 are 3 % quicker with twice the memory), nor larger than 64 MiB.
 #include <algorithm>
 #include <cstring>
 
@@ -17,14 +17,17 @@
 namespace lockstep::ops {
 namespace {
 
-// Of a block, a function of the shape alone. Whole bands of 32 rows where that many fit, so that
-// d_bias does not depend on it.
+// Of a block, a function of the shape alone: nearly equal parts. Whole bands of 32 rows where that
+// many fit, so that d_bias does not depend on it.
 std::int64_t block_rows(const LinearCrossEntropy& d) {
-  constexpr std::int64_t kBand = 32, kAmortised = 256;
+  constexpr std::int64_t kBand = 32, kAmortised = 512;
   constexpr std::int64_t kCache = 768 << 10, kLargest = 64 << 20;  // bytes
   const std::int64_t row = static_cast<std::int64_t>(sizeof(float)) * d.classes;
-  const std::int64_t rows = std::min(std::max(kCache / row, kAmortised), kLargest / row);
-  return std::min(rows < kBand ? std::max(rows, std::int64_t{1}) : rows / kBand * kBand, d.rows);
+  const std::int64_t most = std::min(std::max(kCache / row, kAmortised), kLargest / row);
+  if (most < kBand) return std::min(std::max(most, std::int64_t{1}), d.rows);
+  const std::int64_t whole = most / kBand * kBand, blocks = (d.rows + whole - 1) / whole;
+  const std::int64_t rows = (d.rows + blocks - 1) / blocks;
+  return std::min((rows + kBand - 1) / kBand * kBand, d.rows);
 }
 
 constexpr std::size_t line_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
