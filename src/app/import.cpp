@@ -95,7 +95,7 @@ void add_import(CLI::App& program, Action& action) {
       ->type_name("NAME")
       ->capture_default_str();
   app->add_option("--vocabulary", o.vocabulary, "text: number of tokens that bpe learns")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
       ->type_name("NUMBER")
       ->capture_default_str();
   app->add_flag("--overwrite", o.overwrite, "Replace the file if it exists");

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <exception>
-#include <limits>
 
 #include "lockstep/core/error.h"
 #include "text_pieces.h"
@@ -17,6 +16,7 @@ namespace {
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's sign for a space
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD, for the token "unknown"
 constexpr std::int64_t kByteTokens = 257;  // the bytes, and the token for what is unknown
+constexpr std::int64_t kMostTokens = 1 << 24;
 
 std::string spaces_for_marks(std::string_view piece) {
   std::string text;
@@ -36,8 +36,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceTokenizer(const std::string& model, const std::string& where) {
     const auto status = processor_.LoadFromSerializedProto(model);
     if (!status.ok() || processor_.GetPieceSize() < 1)
-      throw DataError("{} is no SentencePiece model that can be read ({}); import the text again",
-                      where, status.ToString());
+      throw DataError(
+          "{} is no SentencePiece model, or a damaged one; give the .model file that its training "
+          "wrote, or import the text again",
+          where);
     read_pieces();
     exact_ = *std::min_element(byte_tokens_.begin(), byte_tokens_.end()) >= 0;
     for (const std::string_view probe :
@@ -172,11 +174,11 @@ std::unique_ptr<Tokenizer> open_sentencepiece(const std::string& model, const st
 }
 
 std::string learn_bpe(const std::function<bool(std::string_view&)>& next, std::int64_t vocabulary) {
-  if (vocabulary <= kByteTokens || vocabulary > std::numeric_limits<std::int32_t>::max())
+  if (vocabulary <= kByteTokens || vocabulary > kMostTokens)
     throw UserError(
-        "a vocabulary of {} is too small for byte-pair encoding: {} of its tokens are the bytes "
-        "and the unknown; give --vocabulary 1000 or more",
-        vocabulary, kByteTokens);
+        "a vocabulary of {} is too {} for byte-pair encoding, where {} tokens are the bytes and the "
+        "unknown; give --vocabulary 1000 or so, at most {}",
+        vocabulary, vocabulary > kMostTokens ? "large" : "small", kByteTokens, kMostTokens);
   Pieces pieces(next);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(
