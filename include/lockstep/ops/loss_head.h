@@ -1,6 +1,6 @@
-// The last linear layer of a token model together with its softmax cross-entropy, in blocks of rows:
-// the logits and probabilities of one block are all that ever exists (as in Hsu et al. 2024, Liger
-// Kernel). One call gives loss, metrics and all gradients.
+// The last linear layer of a token model together with its softmax cross-entropy, in blocks of
+// rows: the logits and probabilities of one block are all that ever exists (as in Hsu et al. 2024,
+// Liger Kernel). One call gives loss, metrics and all gradients.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -125,9 +125,9 @@ enum class Activation : std::uint8_t {
 Activation activation_from(std::string_view name);  // "relu", ...; throws UserError
 std::string_view name_of(Activation activation);
 
-// y = dropout(act(x W^T + b)) [+ residual]. inputs {x [rows, in], residual [rows, out] if residual};
-// parameters {W [out, in], b [out] if bias}. Activations fused: none, relu, gelu, gelu_tanh, silu.
-// The gradient of the residual is d_output itself and may lie in its place.
+// y = dropout(act(x W^T + b)) [+ residual]. inputs {x [rows, in], residual [rows, out] if
+// residual}; parameters {W [out, in], b [out] if bias}. Activations fused: none, relu, gelu,
+// gelu_tanh, silu. The gradient of the residual is d_output itself and may lie in its place.
 struct Linear {
   std::int64_t rows, in, out;
   bool bias = true;
@@ -154,6 +154,9 @@ struct Convolution {
   Precision precision = Precision::kFp32;
 };
 Shape output_shape(const Convolution& c);  // throws UserError if the kernel does not fit
+// Whether kBf16 would be faster than kFp32 on this machine. Where it would not be, a convolution
+// that asks for it is computed in fp32.
+bool bf16_pays(const Convolution& c);
 
 enum class PoolKind : std::uint8_t { kMax, kAverage };
 // Average counts padding out (PyTorch count_include_pad=False). Global pooling: kernel = spatial.
@@ -222,9 +225,9 @@ struct Positions {
 
 // Multi-head attention (Vaswani et al. 2017, section 3.2) by blocks with an online softmax (Dao et
 // al. 2022): no T x T matrix is stored, forward or backward. inputs {qkv [samples, tokens, (heads +
-// 2 kv_heads) * width]}: for each token all queries, then all keys, then all values, by head; output
-// [samples, tokens, heads * width]. Scores are scaled by 1 / sqrt(width). Query head h reads key
-// head h / (heads / kv_heads) (Ainslie et al. 2023).
+// 2 kv_heads) * width]}: for each token all queries, then all keys, then all values, by head;
+// output [samples, tokens, heads * width]. Scores are scaled by 1 / sqrt(width). Query head h reads
+// key head h / (heads / kv_heads) (Ainslie et al. 2023).
 struct Attention {
   std::int64_t samples, tokens, heads, kv_heads, width;
   bool causal = true;
@@ -237,7 +240,8 @@ struct Attention {
   Precision precision = Precision::kFp32;
 };
 
-// y = silu(gate) * up (Shazeer 2020). inputs {x [rows, 2 width]}: gate, then up; output [rows, width].
+// y = silu(gate) * up (Shazeer 2020). inputs {x [rows, 2 width]}: gate, then up; output [rows,
+// width].
 struct SwiGlu {
   std::int64_t rows, width;
   std::int64_t samples = 1;

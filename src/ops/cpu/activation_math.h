@@ -26,8 +26,8 @@ struct LeakyRelu {  // slope >= 0, so that the output has the input's sign
   }
 };
 
-// x Phi(x), from the tail Q(t) = 1 - Phi(t) = e^(-t^2/2) R(t) at t = |x|: nothing cancels where Q is
-// small. R is a minimax fit of our own on [0, 5]; beyond, Q < 3e-7 and only e^(-t^2/2) counts.
+// x Phi(x), from the tail Q(t) = 1 - Phi(t) = e^(-t^2/2) R(t) at t = |x|: nothing cancels where Q
+// is small. R is a minimax fit of our own on [0, 5]; beyond, Q < 3e-7 and only e^(-t^2/2) counts.
 struct Gelu {
   V t, density, ratio;  // |x| up to where Q is 0, e^(-t^2/2), R(t)
   explicit LOCKSTEP_INLINE Gelu(V x) {

@@ -31,8 +31,8 @@ struct BatchNormPass {
   float *d_residual = nullptr, *dx = nullptr;
 };
 
-// Column sums of a row norm's backward, channels rounded up to 16: of the band of 32 rows at work in
-// fp32, of whole bands in double. The parameters' gradients are band + total.
+// Column sums of a row norm's backward, channels rounded up to 16: of the band of 32 rows at work
+// in fp32, of whole bands in double. The parameters' gradients are band + total.
 struct RowNormSums {
   double *total_gain = nullptr, *total_bias = nullptr;
   float *gain = nullptr, *bias = nullptr;
