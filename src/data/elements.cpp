@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/half.h"
 
 namespace lockstep::data {
 namespace {
