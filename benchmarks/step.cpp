@@ -133,7 +133,7 @@ class Bench {
 
 int run(int argc, char** argv) {
   if (argc < 3)
-    throw UserError("usage: bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE]]], MODEL one of {}",
+    throw UserError("usage: bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE]]]; MODEL: {}",
                     fmt::join(kModels, ", "));
   const Subject subject = subject_of(argv[1]);
   Settings settings;

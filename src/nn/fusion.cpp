@@ -12,8 +12,8 @@ int* place_in(Chain& chain, std::string_view first, std::string_view kind) {
   if (first == "linear") {
     if (kind == "add" && open) return &chain.add;
     if (kind == "dropout" && open && chain.dropout < 0) return &chain.dropout;
-    const bool activates = kind == "relu" || kind == "gelu" || kind == "gelu_tanh" || kind == "silu";
-    return activates && chain.last() == chain.first ? &chain.activation : nullptr;
+    const bool fuses = kind == "relu" || kind == "gelu" || kind == "gelu_tanh" || kind == "silu";
+    return fuses && chain.last() == chain.first ? &chain.activation : nullptr;
   }
   if (first == "batch_norm" && kind == "add" && open && chain.activation < 0) return &chain.add;
   const bool takes_relu = first == "batch_norm" || first == "conv" || first == "add";

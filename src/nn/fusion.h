@@ -1,5 +1,5 @@
-// Which layers run as one op: activations, dropouts and residual additions join the layer that makes
-// their input. A function of the graph alone; knows nothing of memory.
+// Which layers run as one op: activations, dropouts and residual additions join the layer that
+// makes their input. A function of the graph alone; knows nothing of memory.
 #pragma once
 #include <vector>
 

@@ -1,6 +1,5 @@
-// Presets for token numbers: decoders in the manner of GPT-2 and of Llama. The names of their layers
-// and the order of rows in a weight are those of the published checkpoints, queries, keys, values and
-// gate, up stacked.
+// Presets for token numbers: decoders in the manner of GPT-2 and of Llama. Rows of a weight are in
+// the order of the published checkpoints: queries, keys and values stacked, gate and up stacked.
 #include <cmath>
 
 #include "lockstep/core/error.h"

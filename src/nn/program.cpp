@@ -1,6 +1,7 @@
 #include "lockstep/nn/program.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "lockstep/core/error.h"
 #include "nn/program_impl.h"
@@ -72,6 +73,14 @@ void Program::infer(int stream, std::int64_t position) {
   LOCKSTEP_CHECK(position >= 0 && position + o.sample[0] <= o.cache,
                  "tokens {} to {} of a cache of {}", position, position + o.sample[0], o.cache);
   impl_->forward({stream, ops::Mode::kEvaluate, {}, position});
+}
+
+void Program::continue_from(const Program& other) {
+  const Buffer& from = other.impl_->streams[0].state;
+  const Buffer& to = impl_->streams[0].state;
+  LOCKSTEP_CHECK(from.bytes() == to.bytes() && impl_->options.cache == other.impl_->options.cache,
+                 "caches of {} and {} bytes", from.bytes(), to.bytes());
+  std::memcpy(to.data(), from.data(), to.bytes());
 }
 
 std::int64_t Program::largest_tensor() const {

@@ -45,7 +45,8 @@ TEST(Graph, gives_a_bare_image_one_channel_and_reads_one_number_for_all_dimensio
   const Graph cube = make_graph({conv(4, {3}, {1}), layer("global_average_pool"), layer("linear")},
                                 {Shape{5, 6, 7, 2}, 3});
   EXPECT_EQ(cube.values[1].sample, (Shape{5, 6, 7, 4}));
-  const Graph line = make_graph({conv(4, {3}), layer("flatten"), layer("linear")}, {Shape{9, 7}, 2});
+  const Graph line =
+      make_graph({conv(4, {3}), layer("flatten"), layer("linear")}, {Shape{9, 7}, 2});
   EXPECT_EQ(line.values[1].sample, (Shape{7, 4}));
 }
 

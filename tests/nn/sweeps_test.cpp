@@ -78,7 +78,8 @@ struct Compiled {
   Repeats repeats;
   Schedule schedule;
   explicit Compiled(const Case& c)
-      : graph(make_graph(c.layers, graph_options(c.options))), lowered(lower(graph, {c.options.microbatch})) {
+      : graph(make_graph(c.layers, graph_options(c.options))),
+        lowered(lower(graph, {c.options.microbatch})) {
     for (const OpSpec& spec : lowered.ops) ops.push_back(make_op(cpu_device(), spec.description));
     repeats = find_repeats(lowered, ops, Recompute::kNone);
     schedule = make_schedule(lowered, ops, repeats.again);

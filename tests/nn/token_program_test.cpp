@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "run_program.h"
+#include "support/allocation_count.h"
 
 namespace lockstep::nn {
 namespace {
@@ -55,6 +56,23 @@ TEST(TokenProgram, streams_give_the_same_bits) {
   expect_same_bits(running.train(0), first);
 }
 
+TEST(TokenProgram, a_step_allocates_nothing) {
+  for (const char* preset : {"gpt", "llama"}) {
+    Case c = decoder(preset, 0.25);
+    c.options.metrics = ops::make_metrics({"accuracy", "top5"});
+    c.options.recompute = Recompute::kBlock;
+    Running running(c);
+    Outcome outcome = running.train();
+    MapSink sink(running.program.table(), outcome);
+    ops::LaneRecord record;
+    fill(c, running.program.input(0), running.program.labels(0));
+    const std::int64_t before = test::allocation_count();
+    running.program.train(0, {1, 2, 3}, sink, record);
+    running.program.pack(0);
+    EXPECT_EQ(test::allocation_count(), before) << preset;
+  }
+}
+
 // A linear layer with everything that may join it; the layers are apart where each is a block.
 Case chain(const char* activation, bool apart) {
   LayerSpec wide = spec_of("linear", "wide"), narrow = spec_of("linear", "narrow");
@@ -71,7 +89,8 @@ Case chain(const char* activation, bool apart) {
                                 spec_of("linear", "output")};
   layers[0].out = 9;
   layers[5].rate = 0.5;
-  for (std::size_t i = 0; i < layers.size(); ++i) layers[i].block = apart ? static_cast<int>(i) + 1 : 0;
+  for (std::size_t i = 0; apart && i < layers.size(); ++i)
+    layers[i].block = static_cast<int>(i) + 1;
   ProgramOptions options;
   options.sample = Shape{7}, options.microbatch = 31, options.outputs = 5;
   return {activation, layers, options};

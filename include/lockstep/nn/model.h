@@ -15,21 +15,23 @@ struct LayerSpec {
   std::string name;  // default: kind and number, "conv1"
   std::vector<std::string>
       inputs;            // names of earlier layers; default: the one before ("input" is the data)
-  std::int64_t out = 0;  // linear, conv: output features or channels; 0: the number of outputs
+  std::int64_t out = 0;  // linear, conv, embedding: output features or channels; linear 0: the
+                         // number of outputs
   std::vector<std::int64_t> kernel, stride, padding;  // conv and pools; one number stands for all
   std::int64_t groups = 1;
   bool bias = true;
-  double rate = 0;      // dropout; attention: of the probabilities
+  double rate = 0;              // dropout; attention: of the probabilities
   std::int64_t vocabulary = 0;  // embedding; 0: the number of outputs
   std::int64_t context = 0;     // positions: rows of the table; 0: the tokens of a sample
   std::int64_t heads = 1, kv_heads = 0;  // attention; kv_heads 0: heads
   bool causal = true;                    // attention
   double rotary = 0;                     // attention: base; 0: no rotation
-  std::string tied;  // linear: the embedding layer whose weight it shares
-  int block = 0;     // > 0: the unit of train.recompute = "block" that the layer belongs to
-  double deviation = 0;  // linear, embedding, positions: of normal initial weights; 0: the kind's own
-  double epsilon = 0;   // norms; 0: the kind's own default
-  double slope = 0.01;  // leaky_relu
+  std::string tied;      // linear: the embedding layer whose weight it shares
+  int block = 0;         // > 0: the unit of train.recompute = "block" that the layer belongs to
+  double deviation = 0;  // of normal initial weights: linear, embedding, positions; 0: the kind's
+                         // own
+  double epsilon = 0;    // norms; 0: the kind's own default
+  double slope = 0.01;   // leaky_relu
 };
 const std::vector<std::string>& layer_kinds();
 

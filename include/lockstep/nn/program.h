@@ -99,6 +99,9 @@ class Program {
   // With options.cache: forward of tokens [position, position + T) of a sequence whose earlier
   // tokens went through before.
   void infer(int stream, std::int64_t position);
+  // With options.cache: takes over the keys and values, on stream 0, of a program of the same model,
+  // cache and precision, which may read another number of tokens at once.
+  void continue_from(const Program& other);
 
   std::int64_t largest_tensor() const;  // elements of the largest activation
   double flops() const;  // forward + backward of one microbatch
