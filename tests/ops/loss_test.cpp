@@ -115,6 +115,16 @@ TEST(CrossEntropy, survives_outputs_that_overflow_exp) {
   EXPECT_NEAR(record.sums[0], 1000 + 6e38, 1e32);
 }
 
+TEST(CrossEntropy, of_outputs_far_below_zero_is_that_of_their_differences) {
+  on_every_isa([](Isa) {
+    Batch b(1, 17, 1);
+    std::fill(b.outputs.begin(), b.outputs.end(), -500.0f);
+    LaneRecord record;
+    compute_loss(LossKind::kSoftmaxCrossEntropy, b.args(true), record);
+    EXPECT_NEAR(record.sums[0], std::log(17.0), 1e-12);
+  });
+}
+
 TEST(CrossEntropy, shows_a_nan) {
   Batch b(3, 4, 3);
   b.outputs[5] = kNan;
