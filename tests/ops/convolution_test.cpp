@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 
 #include "lockstep/core/error.h"
+#include "lockstep/ops/precision.h"
 #include "ops/children.h"
 #include "ops/dense_support.h"
 #include "ops/sliced.h"
@@ -124,6 +126,15 @@ void expect_close(const Values& got, const Doubles& want, const Doubles& magnitu
   }
 }
 
+Values rounded_to_bf16(Values values) {
+  for (float& v : values) {
+    auto bits = std::bit_cast<std::uint32_t>(v);
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u;
+    v = std::bit_cast<float>(bits);
+  }
+  return values;
+}
+
 void check(const Convolution& c) {
   SCOPED_TRACE(testing::Message() << c.input.text() << " -> " << c.out_channels << ", groups "
                                   << c.groups);
@@ -134,7 +145,9 @@ void check(const Convolution& c) {
   }
   const Gradients got = run(*op, made);
   const Naive naive(c);
-  const Values &x = made.input, &w = made.parameters[0];
+  const bool rounds = c.precision == Precision::kBf16 && bf16_pays(c);
+  const auto factor = [=](const Values& v) { return rounds ? rounded_to_bf16(v) : v; };
+  const Values x = factor(made.input), w = factor(made.parameters[0]);
   const std::int64_t terms = naive.ci / naive.groups * naive.kernel_elements() + 1;
 
   Doubles y(got.output.size()), y_magnitude(y.size());
@@ -155,6 +168,8 @@ void check(const Convolution& c) {
   }
   expect_close(got.output, y, y_magnitude, terms, "y");
 
+  const Values unrounded = dy;
+  dy = factor(dy);
   Doubles dx(x.size()), dx_magnitude(x.size()), dw(w.size()), dw_magnitude(w.size());
   naive.each([&](auto xe, auto ye, auto we) {
     const double to_x = static_cast<double>(dy[ye]) * w[we],
@@ -171,7 +186,7 @@ void check(const Convolution& c) {
   if (c.bias) {
     Doubles db(naive.co), db_magnitude(naive.co);
     for (std::size_t i = 0; i < dy.size(); ++i) {
-      db[i % naive.co] += dy[i], db_magnitude[i % naive.co] += std::abs(dy[i]);
+      db[i % naive.co] += unrounded[i], db_magnitude[i % naive.co] += std::abs(unrounded[i]);
     }
     expect_close(got.d_parameters[1], db, db_magnitude, 32, "db");
   }
@@ -213,6 +228,29 @@ TEST(Convolution, direct_kernels_match_double_loops_around_their_blocks) {
   check(conv({1, 3, 31, 33, 3}, 5, {3, 3, 3}, 2, 1));
 }
 
+TEST(Convolution, bf16_rounds_both_factors_and_sums_in_fp32) {
+  std::vector<Convolution> all = {
+      conv({2, 33, 4}, 17, {3}, 1, 1),          conv({2, 7, 31, 5}, 16, {3, 3}, 1, 1),
+      conv({3, 8, 8, 64}, 48, {3, 3}, 1, 1),    conv({2, 9, 1, 17}, 33, {3, 3}, 1, 1),
+      conv({1, 12, 33, 16}, 32, {3, 3}, 1, 0),  conv({2, 6, 7, 20}, 8, {3, 3}, 1, 2),
+      conv({2, 5, 13, 32}, 31, {1, 1}, 1, 0),   conv({1, 7, 9, 33, 4}, 20, {3, 3, 3}, 1, 1),
+      conv({2, 4, 4, 4, 31}, 64, {3, 3, 3}, 1, 1), conv({2, 6, 4, 128}, 128, {3, 3}, 1, 1)};
+  int paying = 0;
+  for (Convolution& c : all) {
+    c.precision = Precision::kBf16;
+    paying += bf16_pays(c) ? 1 : 0;
+    check(c);
+    c.bias = false;
+    c.activation = Activation::kRelu;
+    check(c);
+  }
+  EXPECT_EQ(paying, has_fast_bf16() ? static_cast<int>(all.size()) : 0);
+  Convolution first = conv({2, 9, 9, 3}, 16, {3, 3}, 1, 1);  // few channels: fp32
+  first.precision = Precision::kBf16;
+  EXPECT_FALSE(bf16_pays(first));
+  check(first);
+}
+
 TEST(Convolution, has_the_same_bits_for_every_number_of_slices) {
   struct Cut {
     Convolution convolution;
@@ -227,9 +265,13 @@ TEST(Convolution, has_the_same_bits_for_every_number_of_slices) {
       cut.convolution.activation = activation;
       SCOPED_TRACE(cut.convolution.input.text());
       const OpCase made = case_of(cut.convolution);
-      const auto op = make(cpu_device(), cut.convolution);
       if (isa() != Isa::kAvx512) continue;  // oneDNN's parts
-      expect_slices_agree(*op, {{made.input}, made.parameters, made.d_output, {}, {}}, cut.slices);
+      for (const auto precision : {Precision::kFp32, Precision::kBf16}) {
+        cut.convolution.precision = precision;
+        const auto op = make(cpu_device(), cut.convolution);
+        expect_slices_agree(*op, {{made.input}, made.parameters, made.d_output, {}, {}},
+                            cut.slices);
+      }
     }
   }
 }

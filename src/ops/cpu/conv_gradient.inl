@@ -49,7 +49,8 @@ LOCKSTEP_INLINE void add_row(V (&sum)[taps][B][N], const GradientBlock& b, const
     }
     x += b.x_step, dy += step;
   };
-  const int begin = taps - 1 - b.padding, end = b.out - b.padding < b.in ? b.out - b.padding : b.in;
+  const int begin = taps - 1 - b.padding;
+  const int end = b.out - b.padding < b.in ? b.out - b.padding : b.in;
   int q = 0;
   for (; q < begin && q < b.in; ++q) edge(q);
   for (; q < end; ++q) {
@@ -95,6 +96,34 @@ LOCKSTEP_INLINE void add_row_strided(V (&sum)[taps][B][N], const GradientBlock& 
   }
 }
 
+// bf16: a word of x holds positions 2 j and 2 j + 1 of a channel, a word of dy positions o and o + 1,
+// for o from padding + 1 - taps on, +0 outside: no edges.
+template <int taps, int B, int N>
+LOCKSTEP_INLINE void add_row_of_pairs(V (&sum)[taps][B][N], const GradientBlock& b, const float* x,
+                                      const float* dy) {
+  const std::int64_t step = b.dy_step;
+  dy += (taps - 1) * step;  // the word that meets the first input at the first tap
+  for (int q = 0; q < b.in; q += 2, x += b.x_step, dy += 2 * step) {
+    V d[taps][N];
+#pragma GCC unroll 8
+    for (int t = 0; t < taps; ++t) {
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) d[t][v] = lanes_of<N>(b, dy - t * step, v);
+    }
+#pragma GCC unroll 32
+    for (int c = 0; c < B; ++c) {
+      const V in = splat(x[c]);
+#pragma GCC unroll 8
+      for (int t = 0; t < taps; ++t) {
+#pragma GCC unroll 4
+        for (int v = 0; v < N; ++v) {
+          sum[t][c][v] = Factor::multiply_add(in, d[t][v], sum[t][c][v]);
+        }
+      }
+    }
+  }
+}
+
 template <int taps, int S, int B, int N>
 __attribute__((noinline)) void gradient_block(const GradientBlock& b, LinesAhead& ahead) {
   V sum[taps][B][N];
@@ -117,7 +146,9 @@ __attribute__((noinline)) void gradient_block(const GradientBlock& b, LinesAhead
         for (std::int64_t i = 0; i < ahead.dy_lines; ++i, ahead.dy += kLine) {
           __builtin_prefetch(ahead.dy, 0, 2);
         }
-        if constexpr (S == 1) {
+        if constexpr (Factor::kDepth == 2) {
+          add_row_of_pairs(sum, b, x, dy);
+        } else if constexpr (S == 1) {
           add_row(sum, b, x, dy);
         } else {
           add_row_strided<S>(sum, b, x, dy);
@@ -160,10 +191,11 @@ GradientKernel gradient_kernel(std::int64_t left) {
 }
 template <int N>
 GradientKernel gradient_kernel(std::int64_t taps, std::int64_t stride, std::int64_t left) {
-  if (taps == 3) {
-    return stride == 1 ? gradient_kernel<3, 1, N>(left) : gradient_kernel<3, 2, N>(left);
+  if constexpr (Factor::kDepth == 1) {
+    if (stride == 2 && taps == 3) return gradient_kernel<3, 2, N>(left);
+    if (stride == 2) return gradient_kernel<1, 2, N>(left);
   }
-  return stride == 1 ? gradient_kernel<1, 1, N>(left) : gradient_kernel<1, 2, N>(left);
+  return taps == 3 ? gradient_kernel<3, 1, N>(left) : gradient_kernel<1, 1, N>(left);
 }
 
 // Which of the positions [first, first + count) have this tap inside.
@@ -209,11 +241,19 @@ void set_gradient(const ConvGradient& g, const ConvSet& set, const float* x, con
   b.samples = set.samples;
   b.in = static_cast<int>(g.in[2]), b.out = static_cast<int>(g.out[2]);
   b.padding = static_cast<int>(g.padding[2]);
-  b.x_step = g.in_channels, b.x_row = g.in[2] * b.x_step, b.x_plane = g.in[1] * b.x_row;
-  b.dy_step = g.out_channels, b.dy_row = g.out[2] * b.dy_step, b.dy_plane = g.out[1] * b.dy_row;
-  b.x_sample = g.in[0] * b.x_plane, b.dy_sample = g.out[0] * b.dy_plane;
+  b.x_step = g.in_channels, b.dy_step = g.out_channels;
+  if constexpr (Factor::kDepth == 1) {
+    b.x_row = g.in[2] * b.x_step, b.x_plane = g.in[1] * b.x_row;
+    b.dy_row = g.out[2] * b.dy_step, b.dy_plane = g.out[1] * b.dy_row;
+    b.x_sample = g.in[0] * b.x_plane, b.dy_sample = g.out[0] * b.dy_plane;
+  } else {
+    b.x_row = (g.in[2] + 1) / 2 * b.x_step, b.x_plane = g.in[1] * b.x_row;
+    b.dy_row = g.pair_words * b.dy_step, b.dy_plane = set.rows * b.dy_row;
+    b.x_sample = g.in[0] * b.x_plane, b.dy_sample = set.planes * b.dy_plane;
+    dy -= set.plane * b.dy_plane + set.row * b.dy_row;
+  }
   const std::int64_t x_row = b.x_row, x_plane = b.x_plane;
-  LinesAhead ahead = lines_ahead(g, set, x, dy);
+  LinesAhead ahead = Factor::kDepth == 1 ? lines_ahead(g, set, x, dy) : LinesAhead{};
   for (std::int64_t v = 0; v < vectors; v += 2) {
     const std::int64_t n = least(2, vectors - v);
     b.last = static_cast<__mmask16>((1u << least(16, g.out_channels - (v + n - 1) * 16)) - 1);

@@ -45,11 +45,18 @@ struct ConvGradient {
   std::int64_t in_channels = 0, out_channels = 0;
   std::int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
   std::int64_t stride[3] = {1, 1, 1}, padding[3] = {0, 0, 0};
+  std::int64_t pair_words = 0;  // bf16: in a row of dy, in[2] rounded up to even + kernel[2] - 2
 };
 // The positions of a set: [samples] x [planes] x [rows] x all of the last dimension.
 struct ConvSet {
   std::int64_t samples = 1, plane = 0, planes = 1, row = 0, rows = 1;
 };
+
+// bf16. A word holds two numbers whose products are added: for a pass two input channels, so that
+// its in_channels counts words; for a gradient two positions of a row. x of a gradient is then
+// [samples, in[0], in[1], half of in[2], in_channels] words of positions 2 j and 2 j + 1; dy, of the
+// set alone, [samples, planes, rows, pair_words, out_channels] words of positions o and o + 1,
+// o from padding + 1 - kernel on, +0 where there is none.
 
 struct ConvKernels {
   void (*pack)(const ConvPass& pass, const ConvFlatWeights& flat, const float* weights,
@@ -60,10 +67,16 @@ struct ConvKernels {
   // dw += the set's gradient, or dw = it.
   void (*gradient)(const ConvGradient& g, const ConvSet& set, const float* x, const float* dy,
                    bool first, float* dw);
+  // bf16 only. channel_words: words of channels 2 c and 2 c + 1 of each position; input_pairs and
+  // gradient_pairs: those of gradient(), for rows of x and for a set of dy.
+  void (*channel_words)(float* words, const float* x, std::int64_t positions,
+                        std::int64_t channels);
+  void (*input_pairs)(const ConvGradient& g, float* words, const float* x, std::int64_t rows);
+  void (*gradient_pairs)(const ConvGradient& g, const ConvSet& set, float* words, const float* dy);
   // dw in the kernels' layout to [out, in, taps].
   void (*unpack)(const ConvGradient& g, const float* dw, float* flat);
 };
 
-extern const ConvKernels kConvAvx512;
+extern const ConvKernels kConvAvx512, kConvAvx512Bf16;
 
 }  // namespace lockstep::ops

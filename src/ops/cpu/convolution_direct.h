@@ -10,6 +10,7 @@
 namespace lockstep::ops {
 
 struct DirectPlan {
+  bool bf16 = false;
   ConvPass forward;
   std::vector<ConvPass> data;  // none: nobody needs d_input
   ConvFlatWeights forward_weights, data_weights;
