@@ -1,6 +1,5 @@
 #include "lockstep/serve/generate.h"
 
-#include <limits>
 #include <memory>
 
 #include "app/commands.h"
@@ -18,6 +17,16 @@ struct GenerateOptions {
   serve::GenerateRequest request;
   bool greedy = false, best = false;
 };
+
+// CLI11's own checks of this kind say their bounds in 300 digits.
+CLI::Validator whole_number_from(std::int64_t least) {
+  const auto complaint = [least](const std::string& text) {
+    std::int64_t value = 0;
+    const bool fits = CLI::detail::lexical_cast(text, value) && value >= least;
+    return fits ? "" : fmt::format("{} is not a whole number from {} up", text, least);
+  };
+  return {complaint, ""};
+}
 
 ExitCode generate_command(GenerateOptions options, Context& context) {
   const Loaded loaded =
@@ -54,7 +63,7 @@ void add_generate(CLI::App& program, Action& action) {
       ->type_name("FILE")
       ->excludes(prompt);
   command->add_option("--tokens", r.tokens, "At most so many tokens; fewer if the context is full")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->check(whole_number_from(1))
       ->type_name("NUMBER")
       ->capture_default_str();
   auto* temperature =
@@ -73,7 +82,7 @@ void add_generate(CLI::App& program, Action& action) {
       ->type_name("NUMBER")
       ->capture_default_str();
   command->add_option("--seed", r.sampling.seed, "The same seed and prompt give the same text")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->check(whole_number_from(0))
       ->type_name("NUMBER")
       ->capture_default_str();
   command->add_flag("--greedy", options->greedy, "Always the most probable token")

@@ -27,8 +27,14 @@ class CachedModel {
   std::span<const float> read(std::span<const std::int32_t> tokens);
 
  private:
+  void read_one(std::int32_t token);
+  // Reads from the start of a long text as many whole pieces as leave a token; returns their tokens.
+  std::size_t read_pieces(std::span<const std::int32_t> tokens);
+
+  const std::vector<nn::LayerSpec> layers_;
   const std::int64_t outputs_, context_;
-  nn::Program program_;
+  const ops::Precision precision_;
+  nn::Program program_;  // one token at a time
   Buffer flat_;
   std::int64_t position_ = 0;
 };

@@ -135,6 +135,39 @@ case_early_stopping() {
   succeeds
 }
 
+# A model that has learned its text goes on with it in the text's own words, and from any checkpoint of
+# the same digest in the same ones.
+case_generation() {
+  short "$text" gpt 'blocks = 2' 'embedding = 48' 'heads = 3' '[train]' 'batch = 32' 'steps = 150' '[optimizer]' 'lr = 5e-3' \
+    '[checkpoint]' 'every = "end"' > "$folder/run.toml"
+  sed -i '/^path/a sequence = 64' "$folder/run.toml"
+  same "$(good 1 train "$folder/run.toml" --set "checkpoint.dir=$folder/one" --set train.recompute=block)" \
+    "$(good 2 train "$folder/run.toml" --set "checkpoint.dir=$folder/two")" "1 and 2 ranks"
+  local arguments=(--prompt "the sea was " --tokens 53) word
+  run 0 generate "$folder/two" "${arguments[@]}"
+  succeeds
+  cp "$out" "$folder/sampled.txt"
+  run 1 generate "$folder/one" "${arguments[@]}"
+  succeeds
+  cmp "$out" "$folder/sampled.txt" || fail "another text from the checkpoint of one rank"
+  run 0 generate "$folder/one" "${arguments[@]}" --seed 2
+  ! cmp -s "$out" "$folder/sampled.txt" || fail "the same text with another seed"
+  run 0 generate "$folder/two" "${arguments[@]}" --greedy
+  succeeds
+  grep -q '^the sea was ' "$out" || fail "the prompt is not there"
+  cp "$out" "$folder/greedy.txt"
+  for word in $(tr -d . < "$out" | sed '$s/[a-z]*$//'); do
+    grep -qw "$word" "$work/text.txt" || fail "'$word' is no word of the text"
+  done
+  run 0 generate "$folder/two" "${arguments[@]}" --top-k 1
+  cmp "$out" "$folder/greedy.txt" || fail "top-k 1 is not greedy"
+  run 0 --quiet generate "$folder/two" "${arguments[@]}" --greedy
+  [ "the sea was $(cat "$out")" = "$(cat "$folder/greedy.txt")" ] || fail "quiet: not the text without the prompt"
+  printf 'the sea was ' > "$folder/prompt.txt"
+  run 0 generate "$folder/two" --prompt-file "$folder/prompt.txt" --tokens 53 --greedy
+  cmp "$out" "$folder/greedy.txt" || fail "another text with the prompt in a file"
+}
+
 # 307 test images on 1, 2 and 3 ranks, and by numpy: the same figures.
 case_evaluation() {
   local ranks reference

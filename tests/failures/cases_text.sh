@@ -39,6 +39,15 @@ case_token_models() {
   says 2 'train\.precision = "fp16"' 'fp32, bf16'
   text 2 train.recompute=all
   says 2 'train\.recompute = "all"' 'none, block'
+  # Without the arithmetic for it bf16 is refused by a sentence, and fp32 it is.
+  text 2 run.isa=avx2
+  succeeds
+  local fp32
+  fp32=$(digest)
+  text 2 run.isa=avx2 train.precision=bf16
+  succeeds
+  [ "$(grep -c '^lockstep: warning: train\.precision = "bf16" computes in fp32' "$err")" = 1 ] || fail "not said that it is fp32"
+  same "$fp32" "$(digest)" "bf16 where there is none"
   # Images are no text, and text is no image.
   text 2 "data.path=$work/good.h5" train.batch=48
   says 2 "preset 'gpt'" 'token numbers' '12x12'
