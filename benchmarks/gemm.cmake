@@ -1,2 +1,2 @@
 lockstep_benchmark(gemm PLAIN SOURCES gemm.cpp LIBS ops)
-target_link_libraries(bench_gemm PRIVATE benchmark::benchmark)
+target_link_libraries(bench_gemm PRIVATE benchmark::benchmark lockstep_dnnl)

@@ -83,7 +83,7 @@ void check(Form form, const Size& s, Precision precision, bool accumulate) {
   const Gemm gemm(form, s.rows, s.in, s.out, precision);
   const Values c = run_product(gemm, form, f, before, accumulate);
   int wrong = 0;
-  const std::int64_t step = p.m * p.n > 20000 ? 13 : 1;  // coprime to the sizes' tiles
+  const std::int64_t step = p.m * p.n > 2000 ? 13 : 1;  // coprime to the tiles
   for (std::int64_t e = 0; e < p.m * p.n; e += step) {
     const std::int64_t i = e / p.n, j = e % p.n;
     double want = accumulate ? before[e] : 0, magnitude = std::abs(want);

@@ -19,10 +19,11 @@ extern const GemmKernels kGemmPlain, kGemmPlainBf16, kGemmAvx2, kGemmAvx2Bf16, k
 namespace {
 
 constexpr std::int64_t kDepth = 192;    // words of a block: a panel of B (36 KiB) then fits L1
-constexpr std::int64_t kRows = 240;     // of A's part in L2, whole strips in every form
+constexpr std::int64_t kRows = 264;     // of A's part in L2, whole strips in every form
 constexpr std::int64_t kColumns = 480;  // of B's part, whole panels in every form
+constexpr std::int64_t kWeightRows = 144, kWeightColumns = 1008;
 constexpr std::int64_t kPackedB = 4 << 20;  // bytes of B's part, in L3
-constexpr std::int64_t kManyRows = 256;     // from there W is packed again in each data gradient
+constexpr std::int64_t kManyRows = 512;     // from there W is packed again in each data gradient
 constexpr std::int64_t kLine = 16;          // words
 
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -86,9 +87,11 @@ Gemm::Cut Gemm::cut(std::int64_t rows_now) const {
   const std::int64_t numbers = kernels_->numbers;
   // The depth of a block decides in what order products are added: a function of k alone.
   c.depth = equal_parts(c.k, kDepth * numbers, 8 * numbers);
-  c.rows = equal_parts(c.m, kRows, 24);
-  c.columns = equal_parts(c.n, kColumns, kernels_->panel);
-  const std::int64_t block_bytes = 4 * std::min(c.columns, round_up(c.n, kLine)) * c.depth / numbers;
+  const bool weights = form_ == Form::kWeights;
+  c.rows = equal_parts(c.m, weights ? kWeightRows : kRows, kernels_->strip);
+  c.columns = equal_parts(c.n, weights ? kWeightColumns : kColumns, kernels_->panel);
+  const std::int64_t columns = std::min(c.columns, round_up(c.n, kLine));
+  const std::int64_t block_bytes = 4 * columns * c.depth / numbers;
   c.deep_depth = std::max(kPackedB / block_bytes, std::int64_t{1}) * c.depth;
   return c;
 }
@@ -122,94 +125,97 @@ std::size_t Gemm::packed_a_bytes() const {
 
 std::size_t Gemm::packed_b_bytes() const {
   if (packed_before()) return 0;
-  const std::int64_t depth = form_ == Form::kWeights ? rows_ : out_;
-  const std::int64_t columns = std::min(kColumns, round_up(in_, kLine));
-  return 4 * columns *
-         std::min(divide_up(depth, kernels_->numbers), std::max(kPackedB / 4 / columns, kDepth));
+  const std::int64_t words =
+      divide_up(form_ == Form::kWeights ? rows_ : out_, kernels_->numbers);
+  const std::int64_t most = form_ == Form::kWeights ? kWeightColumns : kColumns;
+  const std::int64_t columns = std::min(most, round_up(in_, kLine));
+  return 4 * std::min(columns * words, std::max(kPackedB / 4, columns * kDepth));
 }
 
 std::size_t Gemm::workspace_bytes() const { return packed_a_bytes() + packed_b_bytes(); }
 
+// Packs the block's part of A, unless it can be read where it lies.
+void Gemm::place_a(GemmBlock& block, const Cut& cut, const float* a, std::int64_t k,
+                   std::int64_t depth, float* packed) const {
+  const std::int64_t strip = kernels_->strip;
+  block.a = packed;
+  block.a_depth = 1;
+  if (form_ == Form::kWeights) {
+    kernels_->pack_strips(packed, a + k * cut.m + block.row, cut.m, block.rows, depth);
+    block.a_row = 1;
+    block.a_depth = strip;
+    block.a_strip = strip * block.depth;
+    return;
+  }
+  const float* const from = a + block.row * cut.k + k;
+  if (kernels_->numbers == 1) {
+    block.a = from;
+    block.a_row = cut.k;
+  } else {
+    block.a_row = round_up(block.depth, kLine) + kLine;  // rows never a multiple of 4096 apart
+    kernels_->pack_rows(packed, block.a_row, from, cut.k, block.rows, depth);
+  }
+  block.a_strip = strip * block.a_row;
+}
+
 void Gemm::run(const float* a, const void* b, float* c, bool accumulate,
                const GemmEpilogue& epilogue, void* workspace, std::int64_t rows_now) const {
-  const Cut cut = this->cut(rows_now);
   LOCKSTEP_CHECK(rows_now <= rows_, "{} rows of {}", rows_now, rows_);
   LOCKSTEP_CHECK(!ends(epilogue) || (form_ == Form::kForward && !accumulate));
+  const Cut cut = this->cut(rows_now);
   if (cut.m == 0) return;
   if (cut.k == 0) {
     if (!accumulate) std::memset(c, 0, sizeof(float) * cut.m * cut.n);
     return;
   }
-  const GemmKernels& kernels = *kernels_;
-  const std::int64_t numbers = kernels.numbers;
+  const std::int64_t numbers = kernels_->numbers;
   auto* const packed_a = static_cast<float*>(workspace);
   float* const packed_b = packed_a + packed_a_bytes() / sizeof(float);
   const auto* const b_floats = static_cast<const float*>(b);
   const TileEnd end = tile_end(epilogue, cut.m * cut.n);
+  const std::int64_t deep = packed_before() ? cut.k : cut.deep_depth;
 
   GemmBlock block{};
   block.c = c;
   block.c_row = cut.n;
   for (block.column = 0; block.column < cut.n; block.column += cut.columns) {
     block.columns = std::min(cut.columns, cut.n - block.column);
-    const std::int64_t deep =
-        packed_before() ? round_up(cut.k, numbers) : cut.deep_depth;
     for (std::int64_t deep_begin = 0; deep_begin < cut.k; deep_begin += deep) {
       const std::int64_t deep_end = std::min(deep_begin + deep, cut.k);
-      const float* panels = packed_b;
       const std::int64_t panel_words = divide_up(deep_end - deep_begin, numbers);
-      if (packed_before()) {
-        panels = b_floats + block.column * panel_words;
-      } else {
-        kernels.pack_panels(packed_b, panel_words, b_floats + deep_begin * cut.n + block.column,
-                            cut.n, block.columns, deep_end - deep_begin);
+      if (!packed_before()) {
+        kernels_->pack_panels(packed_b, panel_words, b_floats + deep_begin * cut.n + block.column,
+                              cut.n, block.columns, deep_end - deep_begin);
       }
-      block.b_panel = kernels.panel * panel_words;
-      block.b_depth = 0;
+      block.b = packed_before() ? b_floats + block.column * panel_words : packed_b;
+      block.b_panel = kernels_->panel * panel_words;
       for (block.row = 0; block.row < cut.m; block.row += cut.rows) {
         block.rows = std::min(cut.rows, cut.m - block.row);
         for (std::int64_t k = deep_begin; k < deep_end; k += cut.depth) {
           const std::int64_t depth = std::min(cut.depth, deep_end - k);
           block.depth = divide_up(depth, numbers);
-          block.b = panels;
           block.b_first = (k - deep_begin) / numbers;
-          const std::int64_t width = std::min<std::int64_t>(kernels.panel, round_up(cut.n, kLine));
-          if (k + depth < deep_end) {
-            block.next_b = panels + (block.b_first + block.depth) * width;
-          } else if (block.row + block.rows < cut.m) {
-            block.next_b = panels;
-          } else if (packed_before() && block.column + block.columns < cut.n) {
-            block.next_b = panels + block.columns * panel_words;
-          } else {
-            block.next_b = nullptr;
-          }
+          block.next_b = next_panel(block, cut, panel_words);
           block.add = accumulate || k > 0;
           block.end = k + depth == cut.k && ends(epilogue) ? &end : nullptr;
-          if (form_ == Form::kWeights) {
-            kernels.pack_strips(packed_a, a + k * cut.m + block.row, cut.m, block.rows, depth);
-            block.a = packed_a;
-            block.a_strip = kernels.strip * block.depth;
-            block.a_row = 1;
-            block.a_depth = kernels.strip;
-          } else if (numbers > 1) {
-            const std::int64_t row_words = round_up(block.depth, kLine) + kLine;
-            kernels.pack_rows(packed_a, row_words, a + block.row * cut.k + k, cut.k, block.rows,
-                              depth);
-            block.a = packed_a;
-            block.a_strip = kernels.strip * row_words;
-            block.a_row = row_words;
-            block.a_depth = 1;
-          } else {
-            block.a = a + block.row * cut.k + k;
-            block.a_strip = kernels.strip * cut.k;
-            block.a_row = cut.k;
-            block.a_depth = 1;
-          }
-          kernels.multiply(block);
+          place_a(block, cut, a, k, depth, packed_a);
+          kernels_->multiply(block);
         }
       }
     }
   }
+}
+
+// What is read of B after the block's last panel: deeper in the first panel, its beginning again
+// for the next rows, or the next columns.
+const float* Gemm::next_panel(const GemmBlock& block, const Cut& cut,
+                              std::int64_t panel_words) const {
+  const std::int64_t next = block.b_first + block.depth;
+  const std::int64_t width = std::min<std::int64_t>(kernels_->panel, round_up(cut.n, kLine));
+  if (next < panel_words) return block.b + next * width;
+  if (block.row + block.rows < cut.m) return block.b;
+  const bool more = packed_before() && block.column + block.columns < cut.n;
+  return more ? block.b + block.columns * panel_words : nullptr;
 }
 
 }  // namespace lockstep::ops

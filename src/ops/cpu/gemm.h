@@ -12,6 +12,7 @@
 
 namespace lockstep::ops {
 
+struct GemmBlock;
 struct GemmKernels;
 
 // What is done to a tile of y while it is in registers or L1, in this order.
@@ -35,7 +36,7 @@ class Gemm {
   Gemm(Form form, std::int64_t rows, std::int64_t in, std::int64_t out, Precision precision);
 
   // Of W in the kernel's own layout, which is then what run() takes as b. 0: b is W itself (kData
-  // at 256 rows or more), or x for kWeights.
+  // at 512 rows or more), or x for kWeights.
   std::size_t packed_bytes() const;
   void pack(const float* w, void* packed) const;
   std::size_t workspace_bytes() const;  // 64-byte aligned scratch of run()
@@ -56,6 +57,9 @@ class Gemm {
   bool packed_before() const;  // b is what pack() wrote
   std::size_t packed_a_bytes() const;  // of a part, in the workspace
   std::size_t packed_b_bytes() const;
+  void place_a(GemmBlock& block, const Cut& cut, const float* a, std::int64_t k,
+               std::int64_t depth, float* packed) const;
+  const float* next_panel(const GemmBlock& block, const Cut& cut, std::int64_t panel_words) const;
 
   Form form_;
   std::int64_t rows_, in_, out_;

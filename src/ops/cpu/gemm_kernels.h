@@ -1,5 +1,5 @@
-// The loops under Gemm, one table per instruction set and precision, filled from gemm_loops.inl: how
-// factors are packed and how one cache block of C += A B is multiplied. Knows no layer.
+// The loops under Gemm, one table per instruction set and precision, filled from gemm_loops.inl:
+// how factors are packed and how one cache block of C += A B is multiplied. Knows no layer.
 //
 // A word is what one lane holds of a factor: an fp32 number, or two bf16 numbers that follow each
 // other in the inner dimension, the first in the low half.
@@ -27,10 +27,9 @@ struct GemmBlock {
   std::int64_t row, column, rows, columns, depth;  // depth in words
   const float* a;  // word (m, k) of strip s: a[s * a_strip + m * a_row + k * a_depth]
   std::int64_t a_strip, a_row, a_depth;
-  // Word (k, n) of panel p: b[p * b_panel + (b_first + k) * b_depth + n]; b_depth 0: panels as wide
-  // as their columns, rounded up to 16.
+  // Word (k, n) of panel p: b[p * b_panel + (b_first + k) * width + n], its width rounded up to 16.
   const float* b;
-  std::int64_t b_panel, b_first, b_depth;
+  std::int64_t b_panel, b_first;
   const float* next_b;  // what follows in B after the last panel, to be fetched ahead; null: none
   float* c;
   std::int64_t c_row;  // distance between rows

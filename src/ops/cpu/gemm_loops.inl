@@ -32,7 +32,7 @@ struct Tile {
   const float* a;
   std::int64_t a_row, a_depth;
   const float* b;
-  std::int64_t b_depth, depth;
+  std::int64_t depth;
   float* c;
   std::int64_t c_row;
   int last;  // lanes of the last vector that exist
@@ -83,7 +83,8 @@ void multiply_tile(const Tile& t) {
     }
   }
   const float *a = t.a, *b = t.b;
-  const std::int64_t a_row = t.a_row, a_depth = t.a_depth, b_depth = t.b_depth;
+  const std::int64_t a_row = t.a_row, a_depth = t.a_depth;
+  constexpr std::int64_t kDeeper = vectors * kWidth;
   std::int64_t left = t.depth;
   if constexpr (rows == kStrip && vectors == kVectors) {
     Ahead ahead = t.ahead;
@@ -96,12 +97,12 @@ void multiply_tile(const Tile& t) {
       for (std::int64_t i = 0; i < ahead.b_lines; ++i, ahead.b += kWidth) {
         __builtin_prefetch(ahead.b, 0, 2);
       }
-      for (int k = 0; k < kChunk; ++k, a += a_depth, b += b_depth) {
+      for (int k = 0; k < kChunk; ++k, a += a_depth, b += kDeeper) {
         add_products<Words>(sum, a, a_row, b);
       }
     }
   }
-  for (; left > 0; --left, a += a_depth, b += b_depth) add_products<Words>(sum, a, a_row, b);
+  for (; left > 0; --left, a += a_depth, b += kDeeper) add_products<Words>(sum, a, a_row, b);
   if (t.last == kWidth) {
     t.add ? write_tile<true>(t, sum, Whole{}) : write_tile<false>(t, sum, Whole{});
   } else {
@@ -143,8 +144,7 @@ void multiply_block(const GemmBlock& g) {
     Tile t;
     t.a_row = g.a_row;
     t.a_depth = g.a_depth;
-    t.b_depth = g.b_depth != 0 ? g.b_depth : vectors * kWidth;
-    t.b = g.b + p * g.b_panel + g.b_first * t.b_depth;
+    t.b = g.b + p * g.b_panel + g.b_first * vectors * kWidth;
     t.depth = g.depth;
     t.c_row = g.c_row;
     t.last = static_cast<int>(columns - (vectors - 1) * kWidth);

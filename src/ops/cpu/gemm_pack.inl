@@ -6,12 +6,8 @@ namespace lockstep::ops {
 namespace {
 
 LOCKSTEP_INLINE std::int64_t at_most(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-LOCKSTEP_INLINE std::int64_t up_to_vector(std::int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-
-// Calls f(Whole or Part) for the vector that begins `left` > 0 elements before the end.
-template <class F>
-LOCKSTEP_INLINE void with_lanes(std::int64_t left, F f) {
-  left >= kWidth ? f(Whole{}) : f(Part{static_cast<int>(left)});
+LOCKSTEP_INLINE std::int64_t up_to_vector(std::int64_t n) {
+  return (n + kWidth - 1) / kWidth * kWidth;
 }
 
 template <class Words, int panel>
@@ -99,6 +95,7 @@ LOCKSTEP_INLINE void store_strips(float* to, std::int64_t next_strip, V v) {
 template <class Words, int strip>
 void pack_strips(float* strips, const float* a, std::int64_t a_row, std::int64_t rows,
                  std::int64_t depth) {
+  constexpr std::int64_t kAhead = 8 * kWidth;  // 8 lines in the row
   constexpr std::int64_t kRows = 16, kStrips = LOCKSTEP_SIMD == 512 ? 2 : 1;
   const std::int64_t words = (depth + Words::kNumbers - 1) / Words::kNumbers;
   for (std::int64_t begin = 0; begin < words; begin += kRows) {
@@ -116,6 +113,7 @@ void pack_strips(float* strips, const float* a, std::int64_t a_row, std::int64_t
       float* at = to;
       if (left >= kStrips * strip && kStrips * strip == kWidth) {
         for (std::int64_t k = begin; k < end; ++k, at += strip) {
+          __builtin_prefetch(from + kAhead);
           store_strips<strip>(at, words * strip, word(k, Whole{}));
         }
       } else if (left > strip) {

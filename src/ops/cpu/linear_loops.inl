@@ -1,5 +1,5 @@
-// What precedes the gradients of a linear layer, in one pass over d_output: 12 bytes an element with
-// an activation, 8 with dropout alone, 4 for the bias alone.
+// What precedes the gradients of a linear layer, in one pass over d_output: 12 bytes an element
+// with an activation, 8 with dropout alone, 4 for the bias alone.
 #include "ops/cpu/activation_math.h"
 #include "ops/cpu/dense_kernels.h"
 #include "ops/cpu/dropout_row.h"
