@@ -79,8 +79,8 @@ void time_onednn(benchmark::State& state, const Case& c) {
   const auto weights = description.weights_desc(), scratch = description.scratchpad_desc();
   const Floats a(size(from)), b(size(weights)), y(size(to)), s(size(scratch));
   if (c.precision == Precision::kBf16) {  // each half of these floats is a number of common size
-    std::fill_n(a.data(), size(from), 0.100585938f);
-    std::fill_n(b.data(), size(weights), 0.100585938f);
+    std::fill_n(a.data(), size(from), 0x1.9c7b9cp-4f);
+    std::fill_n(b.data(), size(weights), 0x1.9c7b9cp-4f);
   }
   const auto& engine = onednn_engine();
   dnnl::stream stream(engine);
