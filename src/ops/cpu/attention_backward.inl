@@ -75,19 +75,14 @@ LOCKSTEP_INLINE void fetch_token(const AttentionPass& p, std::int64_t head, std:
 template <class W>
 void block_products(const AttentionPass& p, float* to, const float* columns, const float* panels,
                     const QueryBlock& b, std::int64_t key, std::int64_t count) {
+  const Product product{
+      .c_step = kPanelKeys, .a_step = kQueryBlock, .b_step = kPanelKeys, .add = false};
+  panels += key * (p.padded / W::kNumbers);
   for (std::int64_t r = 0; r < b.rows; r += kTileRows) {
     const std::int64_t height = smaller(kTileRows, b.rows - r);
     const std::int64_t seen = visible(p, b.first + r + height - 1, key, count);
-    multiply_strip<W, Order::kByDepth>({.c = to + r * kPanelKeys,
-                                     .c_step = kPanelKeys,
-                                     .a = columns + r,
-                                     .a_step = kQueryBlock,
-                                     .b = panels + key * (p.padded / W::kNumbers),
-                                     .b_step = kPanelKeys,
-                                     .depth = words_of<W>(p.width),
-                                     .add = false,
-                                     .factors = nullptr},
-                                    height, vectors_of(seen));
+    multiply_strip<W, Order::kByDepth>(height, vectors_of(seen), product, to + r * kPanelKeys,
+                                       columns + r, panels, words_of<W>(p.width));
   }
 }
 
@@ -131,39 +126,29 @@ void weigh_gradients(const AttentionPass& p, const QueryGradients& q, const Quer
 template <class W>
 void add_to_keys(const AttentionPass& p, float* sums, const float* factors, const float* rows,
                  const QueryBlock& b, std::int64_t key, std::int64_t count) {
+  const Product product{
+      .c_step = p.padded, .a_step = kPanelKeys, .b_step = p.padded, .add = true};
   for (std::int64_t k = 0; k < count; k += kTileRows) {
     const std::int64_t before = key + k - b.first;  // queries that do not see key k
     if (p.causal && before >= b.rows) return;
     const std::int64_t skip = p.causal && before > 0 ? before / W::kNumbers : 0;
-    multiply_strip<W, Order::kByDepth>({.c = sums + (key + k) * p.padded,
-                                     .c_step = p.padded,
-                                     .a = factors + skip * kPanelKeys + k,
-                                     .a_step = kPanelKeys,
-                                     .b = rows + skip * p.padded,
-                                     .b_step = p.padded,
-                                     .depth = words_of<W>(b.rows) - skip,
-                                     .add = true,
-                                     .factors = nullptr},
-                                    smaller(kTileRows, count - k), p.padded / kWidth);
+    multiply_strip<W, Order::kByDepth>(smaller(kTileRows, count - k), p.padded / kWidth, product,
+                                       sums + (key + k) * p.padded, factors + skip * kPanelKeys + k,
+                                       rows + skip * p.padded, words_of<W>(b.rows) - skip);
   }
 }
 
 template <class W>
 void add_to_queries(const AttentionPass& p, const QueryGradients& q, const float* keys,
                     const QueryBlock& b, std::int64_t key, std::int64_t count) {
+  const Product product{
+      .c_step = p.padded, .a_step = kPanelKeys, .b_step = p.padded, .add = true};
+  keys += key / W::kNumbers * p.padded;
   for (std::int64_t r = 0; r < b.rows; r += kTileRows) {
     const std::int64_t height = smaller(kTileRows, b.rows - r);
     const std::int64_t seen = visible(p, b.first + r + height - 1, key, count);
-    multiply_strip<W, Order::kByRow>({.c = q.d_queries + r * p.padded,
-                                   .c_step = p.padded,
-                                   .a = q.d_score_words + r * kPanelKeys,
-                                   .a_step = kPanelKeys,
-                                   .b = keys + key / W::kNumbers * p.padded,
-                                   .b_step = p.padded,
-                                   .depth = words_of<W>(seen),
-                                   .add = true,
-                                   .factors = nullptr},
-                                  height, p.padded / kWidth);
+    multiply_strip<W, Order::kByRow>(height, p.padded / kWidth, product, q.d_queries + r * p.padded,
+                                     q.d_score_words + r * kPanelKeys, keys, words_of<W>(seen));
   }
 }
 

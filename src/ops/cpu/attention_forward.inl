@@ -37,21 +37,17 @@ LOCKSTEP_INLINE std::int64_t visible(const AttentionPass& p, std::int64_t token,
 template <class W>
 void score_block(const AttentionPass& p, const QueryRows& q, const float* panels,
                  std::int64_t first, std::int64_t rows, std::int64_t key, std::int64_t count) {
+  const Product product{
+      .c_step = kKeyBlock, .a_step = kQueryBlock, .b_step = kPanelKeys, .add = false};
   for (std::int64_t panel = 0; panel < count; panel += kPanelKeys) {
     const std::int64_t keys = smaller(kPanelKeys, count - panel);
+    const float* factor = panels + (key + panel) * (p.padded / W::kNumbers);
     for (std::int64_t r = 0; r < rows; r += kTileRows) {
       const std::int64_t height = smaller(kTileRows, rows - r);
       const std::int64_t seen = visible(p, first + r + height - 1, key + panel, keys);
-      multiply_strip<W, Order::kByDepth>({.c = q.scores + r * kKeyBlock + panel,
-                                       .c_step = kKeyBlock,
-                                       .a = q.columns + r,
-                                       .a_step = kQueryBlock,
-                                       .b = panels + (key + panel) * (p.padded / W::kNumbers),
-                                       .b_step = kPanelKeys,
-                                       .depth = words_of<W>(p.width),
-                                       .add = false,
-                                       .factors = nullptr},
-                                      height, vectors_of(seen));
+      multiply_strip<W, Order::kByDepth>(height, vectors_of(seen), product,
+                                         q.scores + r * kKeyBlock + panel, q.columns + r, factor,
+                                         words_of<W>(p.width));
     }
   }
 }
@@ -94,19 +90,15 @@ void weigh_block(const AttentionPass& p, QueryRows& q, std::int64_t head, std::i
 template <class W>
 void add_values(const AttentionPass& p, const QueryRows& q, const float* values, std::int64_t first,
                 std::int64_t rows, std::int64_t key, std::int64_t count) {
+  const Product product{
+      .c_step = p.padded, .a_step = kKeyBlock, .b_step = p.padded, .add = key > 0};
+  values += key / W::kNumbers * p.padded;
   for (std::int64_t r = 0; r < rows; r += kTileRows) {
     const std::int64_t height = smaller(kTileRows, rows - r);
     const std::int64_t seen = visible(p, first + r + height - 1, key, count);
-    multiply_strip<W, Order::kByRow>({.c = q.output + r * p.padded,
-                                   .c_step = p.padded,
-                                   .a = q.scores + r * kKeyBlock,
-                                   .a_step = kKeyBlock,
-                                   .b = values + key / W::kNumbers * p.padded,
-                                   .b_step = p.padded,
-                                   .depth = words_of<W>(seen),
-                                   .add = key > 0,
-                                   .factors = q.factors + r},
-                                  height, p.padded / kWidth);
+    multiply_strip<W, Order::kByRow>(height, p.padded / kWidth, product, q.output + r * p.padded,
+                                     q.scores + r * kKeyBlock, values, words_of<W>(seen),
+                                     q.factors + r);
   }
 }
 
