@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing of scripts/debian-packages.txt (Debian 12; as root, or with sudo). Says nothing
-# when all is there.
+# Installs what is missing of scripts/debian-packages.txt, and of the lists of packages named as arguments
+# (Debian 12; as root, or with sudo). Says nothing when all is there.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-mapfile -t wanted < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/debian-packages.txt")
+mapfile -t wanted < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/debian-packages.txt" "$@")
 if ! command -v dpkg-query > /dev/null; then
   echo "setup.sh: this system has no dpkg; install by hand what scripts/debian-packages.txt lists" >&2
   exit 2

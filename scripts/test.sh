@@ -3,7 +3,7 @@
 # `long` run only when LOCKSTEP_LONG=1; a seeded sample of each always runs, as a test of its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-./scripts/setup.sh
+./scripts/setup.sh scripts/debian-packages-tests.txt
 ./scripts/build.sh
 exclude=(-LE '^long$')
 [ "${LOCKSTEP_LONG:-0}" = 1 ] && exclude=()

@@ -75,6 +75,7 @@ ExitCode run_command_line(int argc, char** argv, Ranks& ranks) {
   add_train(program, action);
   add_eval(program, action);
   add_generate(program, action);
+  add_export(program, action);
   add_import(program, action);
   add_inspect(program, action);
   add_config(program, action);

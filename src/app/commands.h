@@ -19,6 +19,7 @@ using Action = std::function<ExitCode(Context&)>;
 void add_train(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
 void add_generate(CLI::App& program, Action& action);
+void add_export(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_import(CLI::App& program, Action& action);
 void add_config(CLI::App& program, Action& action);

@@ -47,6 +47,11 @@ void add_train(CLI::App& program, Action& action) {
                  "Start fresh in a folder that holds checkpoints; they go at the first save")
       ->excludes(resume);
   command
+      ->add_option("--init-from", options->request.init_from,
+                   "First values of the parameters: safetensors, as export or transformers writes "
+                   "them (a file, or a folder with model.safetensors)")
+      ->type_name("FILE");
+  command
       ->add_option("--stop-after", options->request.stop_after,
                    "Save and stop after this many steps in all (schedules keep the run's length)")
       ->type_name("STEPS")

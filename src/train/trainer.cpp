@@ -13,6 +13,7 @@
 #include "lockstep/core/units.h"
 #include "lockstep/train/environment.h"
 #include "lockstep/train/signals.h"
+#include "lockstep/train/weights.h"
 #include "train/precision.h"
 #include "train/resume_check.h"
 #include "train/start_report.h"
@@ -68,7 +69,7 @@ ExitCode Trainer::train() {
   const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
   if (!mixed.empty()) log::warn("the run is outside of the contract on bits: {}", mixed);
   warn_of_precision(run_);
-  session_.model.program.table().initialise(run_.train.seed, session_.model.flat.as<float>());
+  first_values();
   if (!saves() && (request_.resume || request_.overwrite))
     throw UserError("--{} needs a folder: set checkpoint.dir in the run file",
                     request_.resume ? "resume" : "overwrite");
@@ -101,6 +102,18 @@ Environment Trainer::environment() const {
   const ops::Precision precision = session_.model.program.options().precision;
   return local_environment({run_.run.threads, run_.run.device, std::string(name_of(precision)),
                             request_.libraries});
+}
+
+// From the seed, or from a file; a checkpoint that is resumed takes their place.
+void Trainer::first_values() {
+  const ParameterTable& table = session_.model.program.table();
+  float* const flat = session_.model.flat.as<float>();
+  table.initialise(run_.train.seed, flat);
+  if (request_.init_from.empty()) return;
+  nn::PresetOptions preset = run_.model.preset;
+  if (!run_.model.layers.empty()) preset.preset.clear();
+  communicator_.together([&] { read_weights(request_.init_from, preset, table, flat); });
+  log::info("the first values of the parameters are those of {}", request_.init_from);
 }
 
 // Refuses a folder in use, or resumes from its newest checkpoint. An empty folder starts fresh even

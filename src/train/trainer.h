@@ -24,6 +24,7 @@ class Trainer {
 
  private:
   void say_settings() const;
+  void first_values();
   void open_folder();
   void check_resumed(const std::string& checkpoint) const;
   void start_loader();

@@ -19,6 +19,7 @@ struct TrainRequest {
   bool resume = false;      // --resume: from the newest checkpoint, or fresh if there is none
   bool overwrite = false;   // --overwrite: the folder's checkpoints are removed at the first save
   std::int64_t stop_after = 0;  // --stop-after: this many steps in all, then save and stop; 0: off
+  std::string init_from;        // --init-from: safetensors with the first values of the parameters
   std::string resolved_toml;    // stored in checkpoints
   // Reads such a text again; `name` says whose it is in an error. To tell what a resumed run
   // changed.
