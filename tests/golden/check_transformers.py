@@ -74,8 +74,8 @@ def compare(name, reference):
 
 def main():
     common = {"vocab_size": ours.VOCABULARY, "attn_implementation": "eager"}
-    gpt = GPT2LMHeadModel(GPT2Config(n_positions=ours.TOKENS, n_embd=ours.WIDTH, n_layer=ours.BLOCKS, n_head=ours.HEADS,
-                                     resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, **common))
+    gpt = GPT2LMHeadModel(GPT2Config(n_positions=ours.TOKENS, n_embd=ours.WIDTH, n_layer=ours.BLOCKS,
+                                     n_head=ours.HEADS, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, **common))
     llama = LlamaForCausalLM(LlamaConfig(hidden_size=ours.WIDTH, intermediate_size=ours.FEED_FORWARD,
                                          num_hidden_layers=ours.BLOCKS, num_attention_heads=ours.LLAMA_HEADS,
                                          num_key_value_heads=ours.LLAMA_KV_HEADS, max_position_embeddings=ours.TOKENS,

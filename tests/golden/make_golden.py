@@ -194,7 +194,8 @@ def first_step_record(model):
     def short(values):
         return [float(f"{v:.9g}") for v in np.atleast_1d(values)]
 
-    record = {"logits": short(logits), "logits_deviation": max(np.abs(l - logits).max() for l, _ in runs), "gradients": {}}
+    deviation = max(np.abs(single - logits).max() for single, _ in runs)
+    record = {"logits": short(logits), "logits_deviation": deviation, "gradients": {}}
     for name, exact in figures.items():
         entry = record["gradients"][name] = {}
         for figure, value in exact.items():
@@ -205,8 +206,8 @@ def first_step_record(model):
 
 def text(record):
     """JSON with one list of numbers a line."""
-    lines = json.dumps(record, indent=1)
-    return re.sub(r"\[\s+([-0-9][^\]\[{]*?)\s+\]", lambda m: "[" + re.sub(r"\s+", " ", m.group(1)) + "]", lines) + "\n"
+    lists = re.compile(r"\[\s+([-0-9][^\]\[{]*?)\s+\]")
+    return lists.sub(lambda m: "[" + re.sub(r"\s+", " ", m.group(1)) + "]", json.dumps(record, indent=1)) + "\n"
 
 
 def main(names):

@@ -70,6 +70,7 @@ def llama(p, tokens):
         qkv = p.linear(name + "qkv", rms_norm(p, name + "norm1", x), WIDTH + 2 * group, bias=False)
         mixed = attention(qkv, LLAMA_HEADS, LLAMA_KV_HEADS, True)
         x = x + p.linear(name + "projection", mixed, WIDTH, bias=False)
-        gate, up = p.linear(name + "gate_up", rms_norm(p, name + "norm2", x), 2 * FEED_FORWARD, bias=False).chunk(2, -1)
+        gate_up = p.linear(name + "gate_up", rms_norm(p, name + "norm2", x), 2 * FEED_FORWARD, bias=False)
+        gate, up = gate_up.chunk(2, -1)
         x = x + p.linear(name + "down", F.silu(gate) * up, WIDTH, bias=False)
     return p.linear("output", rms_norm(p, "norm", x), VOCABULARY, bias=False)
