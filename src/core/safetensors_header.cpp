@@ -88,9 +88,9 @@ class Parser {
 
   std::map<std::string, std::string> metadata_of(const json& value) const {
     std::map<std::string, std::string> metadata;
-    const bool texts = value.is_object() && std::all_of(value.begin(), value.end(),
-                                                        [](const json& v) { return v.is_string(); });
-    if (!texts) fail(fmt::format("its {} is not a list of texts", kMetadata));
+    const auto is_text = [](const json& v) { return v.is_string(); };
+    if (!value.is_object() || !std::all_of(value.begin(), value.end(), is_text))
+      fail(fmt::format("its {} is not a list of texts", kMetadata));
     for (const auto& [key, text] : value.items()) metadata[key] = text;
     return metadata;
   }

@@ -104,7 +104,8 @@ TEST_F(SafeTensors, equal_what_python_wrote) {
     const auto values = values_of(reader, tensor);
     const std::string expected = bytes_of(folder_ / (tensor.name + ".bin"));
     ASSERT_EQ(expected.size(), values.size() * sizeof(float)) << tensor.name;
-    EXPECT_EQ(std::memcmp(values.data(), expected.data(), expected.size()), 0) << tensor.name;
+    const std::string_view read(reinterpret_cast<const char*>(values.data()), expected.size());
+    EXPECT_EQ(read, expected) << tensor.name;
   }
   EXPECT_EQ(names, (std::vector<std::string>{"one", "half", "brain", "none", "bytes", "whole"}));
   EXPECT_EQ(reader.find("whole")->shape, (Shape{1009, 331}));
