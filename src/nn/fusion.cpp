@@ -15,6 +15,7 @@ int* place_in(Chain& chain, std::string_view first, std::string_view kind) {
     const bool fuses = kind == "relu" || kind == "gelu" || kind == "gelu_tanh" || kind == "silu";
     return fuses && chain.last() == chain.first ? &chain.activation : nullptr;
   }
+  if (first == "leaky_relu") return kind == "max_pool" && chain.pool < 0 ? &chain.pool : nullptr;
   if (first == "batch_norm" && kind == "add" && open && chain.activation < 0) return &chain.add;
   const bool takes_relu = first == "batch_norm" || first == "conv" || first == "add";
   return takes_relu && kind == "relu" && chain.activation < 0 ? &chain.activation : nullptr;
@@ -22,7 +23,7 @@ int* place_in(Chain& chain, std::string_view first, std::string_view kind) {
 
 }  // namespace
 
-int Chain::last() const { return std::max({first, activation, dropout, add}); }
+int Chain::last() const { return std::max({first, activation, dropout, add, pool}); }
 
 std::vector<Chain> find_chains(const Graph& graph) {
   std::vector<Chain> chains;

@@ -106,6 +106,11 @@ class Lowering {
                               activation,
                               need_d_input,
                               options_.precision};
+    if (chain.pool >= 0) {
+      const LayerSpec& pool = graph_.layers[chain.pool].spec;
+      return ops::Pool{ops::PoolKind::kMax, in.prepend(microbatch_), pool.kernel, pool.stride,
+                       pool.padding, ops::activation_from(kind), static_cast<float>(spec.slope)};
+    }
     if (kind.find("pool") != std::string::npos) {
       const bool max = kind == "max_pool" || kind == "global_max_pool";
       return ops::Pool{max ? ops::PoolKind::kMax : ops::PoolKind::kAverage,

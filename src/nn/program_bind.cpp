@@ -41,13 +41,13 @@ Program::Impl::Impl(Device& device, const std::vector<LayerSpec>& layers,
       readers(lowered.table.size()) {
   std::size_t packed_bytes = 0, state_bytes = 0, head_workspace = 0;
   for (const OpSpec& spec : lowered.ops) {
-    for (const int p : spec.parameters) readers[p].push_back(ops.size());
+    if (!spec.parameters.empty()) readers[spec.parameters.front()].push_back(ops.size());
     ops.push_back(make_op(device, spec.description));
     packed_offsets.push_back(reserve(packed_bytes, ops.back()->packed_bytes()));
     state_offsets.push_back(reserve(state_bytes, ops.back()->state_bytes()));
   }
   if (lowered.head) {
-    for (const int p : lowered.head->parameters) readers[p].push_back(head());
+    readers[lowered.head->parameters.front()].push_back(head());
     loss_head = ops::make_loss_head(device, lowered.head->description);
     packed_offsets.push_back(reserve(packed_bytes, loss_head->packed_bytes()));
     head_workspace = loss_head->workspace_bytes();

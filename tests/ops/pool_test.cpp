@@ -99,6 +99,33 @@ TEST(MaxPool, takes_the_first_maximum_and_sends_the_gradient_there) {
   }
 }
 
+// Against a leaky relu in front of the pool. Its bits, but for the order of two roundings where
+// windows overlap.
+TEST(MaxPool, activates_the_maximum) {
+  constexpr float kSlope = 0.3f;
+  const auto leaky = [](float x) { return x <= 0 ? x * kSlope : x; };
+  for (const Form& f : forms()) {
+    SCOPED_TRACE(f.input.text());
+    Pool p = pool(PoolKind::kMax, f);
+    const OpCase c = case_of(f);
+    OpCase activated = c;
+    for (float& x : activated.input) x = leaky(x);
+    const Gradients apart = run(*make(cpu_device(), p), activated);
+    p.activation = Activation::kLeakyRelu;
+    p.slope = kSlope;
+    const Gradients got = run(*make(cpu_device(), p), c);
+    EXPECT_EQ(got.output, apart.output);
+    for (std::size_t i = 0; i < c.input.size(); ++i) {
+      const float want = c.input[i] <= 0 ? apart.d_input[i] * kSlope : apart.d_input[i];
+      ASSERT_TRUE(std::abs(got.d_input[i] - want) <= tolerance(12, 12)) << i;
+    }
+  }
+  Pool steep = pool(PoolKind::kMax, forms()[0]);
+  steep.activation = Activation::kLeakyRelu;
+  steep.slope = -1;
+  EXPECT_THROW(make(cpu_device(), steep), UserError);
+}
+
 TEST(AveragePool, leaves_padding_out_of_the_mean) {
   for (const Form& f : forms()) {
     SCOPED_TRACE(f.input.text());

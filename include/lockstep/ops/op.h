@@ -72,6 +72,7 @@ class Op {
   virtual std::size_t saved_bytes() const { return 0; }
   virtual std::size_t workspace_bytes() const { return 0; }
   // Weights in the op's own layout, written once a step after the update and shared by all lanes.
+  // pack() reads parameters[0] alone.
   virtual std::size_t packed_bytes() const { return 0; }
   virtual void pack(const float* const* /*parameters*/, void* /*packed*/) const {}
   // Whether backward reads these tensors: what it does not read need not live that long.
@@ -164,6 +165,9 @@ struct Pool {
   PoolKind kind;
   Shape input;  // [N, spatial..., C]
   std::vector<std::int64_t> kernel, stride, padding;
+  // kMax: kLeakyRelu of the maximum, which is the maximum of leaky relus: it does not fall.
+  Activation activation = Activation::kNone;
+  float slope = 0.01f;
 };
 Shape output_shape(const Pool& p);
 

@@ -96,8 +96,8 @@ LOCKSTEP_INLINE void add_row_strided(V (&sum)[taps][B][N], const GradientBlock& 
   }
 }
 
-// bf16: a word of x holds positions 2 j and 2 j + 1 of a channel, a word of dy positions o and o + 1,
-// for o from padding + 1 - taps on, +0 outside: no edges.
+// bf16: a word of x holds positions 2 j and 2 j + 1 of a channel, a word of dy positions o and
+// o + 1, for o from padding + 1 - taps on, +0 outside: no edges.
 template <int taps, int B, int N>
 LOCKSTEP_INLINE void add_row_of_pairs(V (&sum)[taps][B][N], const GradientBlock& b, const float* x,
                                       const float* dy) {

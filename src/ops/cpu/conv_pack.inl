@@ -24,8 +24,9 @@ LOCKSTEP_INLINE void transpose16(V (&t)[16]) {
 }
 
 // to[tap] = the tap's weights of `lanes` output channels, the other lanes +0.
+// `ahead` floats on lies what the caller asks for soon: no prefetcher follows so many rows.
 void gather_taps(V* to, const float* from, std::int64_t lane_stride, std::int64_t lanes,
-                 std::int64_t taps) {
+                 std::int64_t taps, std::int64_t ahead) {
   for (std::int64_t first = 0; first < taps; first += 16) {
     const std::int64_t count = least(16, taps - first);
     const auto mask = static_cast<__mmask16>((1u << count) - 1);
@@ -35,6 +36,7 @@ void gather_taps(V* to, const float* from, std::int64_t lane_stride, std::int64_
       tile[i] = i < lanes ? V{_mm512_maskz_loadu_ps(mask, from + i * lane_stride + first)}
                           : splat(0.0f);
     }
+    for (int i = 0; i < lanes; ++i) __builtin_prefetch(from + i * lane_stride + first + ahead);
     transpose16(tile);
     for (int i = 0; i < count; ++i) to[first + i] = tile[i];
   }
@@ -57,7 +59,8 @@ void pack_pass(const ConvPass& pass, const ConvFlatWeights& flat, const float* w
         gather_taps(word[j],
                     weights + v * 16 * flat.lane_stride +
                         least(channel, flat.channels - 1) * flat.channel_stride,
-                    flat.lane_stride, channel < flat.channels ? lanes : 0, taps);
+                    flat.lane_stride, channel < flat.channels ? lanes : 0, taps,
+                    4 * flat.channel_stride);
       }
       for (std::int64_t kd = 0; kd < pass.kernel[0]; ++kd) {
         for (std::int64_t kh = 0; kh < pass.kernel[1]; ++kh) {

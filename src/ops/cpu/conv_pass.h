@@ -54,8 +54,8 @@ struct ConvSet {
 
 // bf16. A word holds two numbers whose products are added: for a pass two input channels, so that
 // its in_channels counts words; for a gradient two positions of a row. x of a gradient is then
-// [samples, in[0], in[1], half of in[2], in_channels] words of positions 2 j and 2 j + 1; dy, of the
-// set alone, [samples, planes, rows, pair_words, out_channels] words of positions o and o + 1,
+// [samples, in[0], in[1], half of in[2], in_channels] words of positions 2 j and 2 j + 1; dy, of
+// the set alone, [samples, planes, rows, pair_words, out_channels] words of positions o and o + 1,
 // o from padding + 1 - kernel on, +0 where there is none.
 
 struct ConvKernels {

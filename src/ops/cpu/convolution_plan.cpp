@@ -82,8 +82,8 @@ bool reaches(const ConvPass& pass) {
   return (pass.out[2] - 1) * s - padding < pass.in[2];  // of every position some tap lies inside
 }
 
-// Words and blocks. A chunk of weights of a block of output channels lies in the second-level cache (1 MB
-// here; half of what is usual is enough), and so do the rows of a tile.
+// Words and blocks. A chunk of the weights of a block of output channels and the rows of a tile lie
+// in the second-level cache (1 MB here).
 void cut(ConvPass& pass, std::int64_t depth, std::int64_t& packed_floats) {
   constexpr std::int64_t kChunkBytes = 192 << 10, kTileBytes = 512 << 10, kNarrow = 4;
   const std::int64_t vectors = (pass.out_channels + 15) / 16, taps = product(pass.kernel);

@@ -16,6 +16,8 @@ struct PoolGeometry {
   std::int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
   std::int64_t stride[3] = {1, 1, 1}, padding[3] = {0, 0, 0};
   std::int64_t window = 1;  // places in a window
+  bool leaky = false;       // max: leaky relu of the maximum
+  float slope = 0;
 };
 
 // to (null: not wanted) = act'(from) times dropped d_output, all [rows, columns]; d_bias [columns] =
@@ -53,7 +55,9 @@ struct DenseKernels {
   // Winners are numbered in window order, padding included; bytes if the window has at most 256
   // places, else 32 bits. Null winners are not stored.
   void (*max_pool)(const PoolGeometry& g, const float* x, float* y, void* winners);
-  void (*max_pool_backward)(const PoolGeometry& g, const float* dy, const void* winners, float* dx);
+  // y: read if leaky.
+  void (*max_pool_backward)(const PoolGeometry& g, const float* dy, const float* y,
+                            const void* winners, float* dx);
   void (*average_pool)(const PoolGeometry& g, const float* x, float* y);
   void (*average_pool_backward)(const PoolGeometry& g, const float* dy, float* dx);
 };

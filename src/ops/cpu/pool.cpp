@@ -14,6 +14,8 @@ PoolGeometry geometry_of(const Pool& p) {
   PoolGeometry g;
   g.samples = p.input[0];
   g.channels = p.input[-1];
+  g.leaky = p.activation == Activation::kLeakyRelu;
+  g.slope = p.slope;
   for (int i = 0; i < rank; ++i) {
     const int d = 3 - rank + i;
     g.in[d] = p.input[i + 1];
@@ -28,7 +30,12 @@ PoolGeometry geometry_of(const Pool& p) {
 
 class PoolOp : public Op {
  public:
-  explicit PoolOp(const Pool& p) : p_(p), g_(geometry_of(p)), out_(output_shape(p).elements()) {}
+  explicit PoolOp(const Pool& p) : p_(p), g_(geometry_of(p)), out_(output_shape(p).elements()) {
+    LOCKSTEP_CHECK(p.activation == Activation::kNone || (g_.leaky && max()));
+    if (g_.leaky && !(p.slope >= 0)) {
+      throw UserError("leaky_relu has slope {}; it must be 0 or more", p.slope);
+    }
+  }
 
   std::string_view kind() const override { return max() ? "max_pool" : "average_pool"; }
 
@@ -44,7 +51,8 @@ class PoolOp : public Op {
   void backward(const Args& args) const override {
     if (args.d_inputs[0] == nullptr) return;
     if (max()) {
-      dense_kernels().max_pool_backward(g_, args.d_output, args.saved, args.d_inputs[0]);
+      dense_kernels().max_pool_backward(g_, args.d_output, args.output, args.saved,
+                                        args.d_inputs[0]);
     } else {
       dense_kernels().average_pool_backward(g_, args.d_output, args.d_inputs[0]);
     }
@@ -52,6 +60,7 @@ class PoolOp : public Op {
 
   std::size_t saved_bytes() const override { return max() ? winner_bytes() * out_ : 0; }
   bool backward_needs_inputs() const override { return false; }
+  bool backward_needs_output() const override { return g_.leaky; }
 
   // One comparison or addition per place of a window.
   Cost cost() const override {

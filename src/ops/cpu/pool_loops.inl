@@ -92,6 +92,11 @@ LOCKSTEP_INLINE V load_winners(const std::uint8_t* from, Lanes lanes) {
 }
 #endif
 
+// Leaky relu's value and slope: v scaled where x is not above zero; NaN stays.
+LOCKSTEP_INLINE V leaky(V v, V x, float slope) {
+  return select(x <= splat(0.0f), v * splat(slope), v);
+}
+
 template <class T, bool keep>
 void max_pool_pass(const PoolGeometry& g, const float* x, float* y, T* winners) {
   each_window(g, [=](const Window& window, std::int64_t out) {
@@ -105,7 +110,7 @@ void max_pool_pass(const PoolGeometry& g, const float* x, float* y, T* winners) 
         winner = select(none, number, select(is_number, select(stays, winner, number), winner));
         best = select(is_number, select(stays, best, value), best);
       });
-      store(y + out + c, best, lanes);
+      store(y + out + c, window.g.leaky ? leaky(best, best, window.g.slope) : best, lanes);
       if constexpr (keep) store_winners(winners + out + c, winner, lanes);
     });
   });
@@ -133,11 +138,14 @@ LOCKSTEP_INLINE void give(float* dx, V share, Lanes lanes) {
 }
 
 template <class T, bool overlap>
-void max_pool_backward_pass(const PoolGeometry& g, const float* dy, const T* winners, float* dx) {
+void max_pool_backward_pass(const PoolGeometry& g, const float* dy, const float* y,
+                            const T* winners, float* dx) {
   zero(g, dx);
   each_window(g, [=](const Window& window, std::int64_t out) {
     for_vectors(window.g.channels, [&](std::int64_t c, auto lanes) {
-      const V d = load(dy + out + c, lanes), winner = load_winners(winners + out + c, lanes);
+      V d = load(dy + out + c, lanes);
+      if (window.g.leaky) d = leaky(d, load(y + out + c, lanes), window.g.slope);
+      const V winner = load_winners(winners + out + c, lanes);
       window.each([&](std::int64_t at, std::int64_t place) {
         const V share = select(winner == splat(static_cast<float>(place)), d, splat(0.0f));
         give<overlap>(dx + at + c, share, lanes);
@@ -147,20 +155,21 @@ void max_pool_backward_pass(const PoolGeometry& g, const float* dy, const T* win
 }
 
 template <class T>
-void max_pool_backward_as(const PoolGeometry& g, const float* dy, const T* winners, float* dx) {
+void max_pool_backward_as(const PoolGeometry& g, const float* dy, const float* y, const T* winners,
+                          float* dx) {
   if (disjoint(g)) {
-    max_pool_backward_pass<T, false>(g, dy, winners, dx);
+    max_pool_backward_pass<T, false>(g, dy, y, winners, dx);
   } else {
-    max_pool_backward_pass<T, true>(g, dy, winners, dx);
+    max_pool_backward_pass<T, true>(g, dy, y, winners, dx);
   }
 }
 
-void max_pool_backward_loop(const PoolGeometry& g, const float* dy, const void* winners,
-                            float* dx) {
+void max_pool_backward_loop(const PoolGeometry& g, const float* dy, const float* y,
+                            const void* winners, float* dx) {
   if (g.window <= 256) {
-    max_pool_backward_as(g, dy, static_cast<const std::uint8_t*>(winners), dx);
+    max_pool_backward_as(g, dy, y, static_cast<const std::uint8_t*>(winners), dx);
   } else {
-    max_pool_backward_as(g, dy, static_cast<const std::uint32_t*>(winners), dx);
+    max_pool_backward_as(g, dy, y, static_cast<const std::uint32_t*>(winners), dx);
   }
 }
 
