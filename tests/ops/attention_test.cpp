@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#define LOCKSTEP_SIMD 0
 #include "lockstep/core/error.h"
 #include "ops/attention_oracle.h"
+#include "ops/cpu/attention_softmax.inl"
 #include "ops/isas.h"
 #include "ops/numbers.h"
 #include "ops/run_op.h"
@@ -60,7 +62,8 @@ void expect_oracle(const Attention& d, Mask mask, double unit = 0x1p-24, double 
 
 TEST(Attention, is_its_definition_for_edge_sizes_of_tokens) {
   for (const bool causal : {true, false}) {
-    for (const std::int64_t tokens : {1, 7, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 257}) {
+    for (const std::int64_t tokens :
+         {1, 7, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 257}) {
       expect_oracle({.samples = 1, .tokens = tokens, .heads = 1, .kv_heads = 1, .width = 16,
                      .causal = causal},
                     no_mask);
@@ -228,6 +231,24 @@ TEST(Attention, slices_have_the_bits_of_the_whole) {
   });
 }
 
+// In the plain form, which rounds most often.
+TEST(Attention, its_power_of_two_is_right_to_three_units) {
+  alignas(64) float x[16], y[16];
+  for (int i = 0; i <= 2016000; i += 16) {
+    for (int k = 0; k < 16; ++k) x[k] = -static_cast<float>(i + k) / 16000;
+    store(y, power_of_two(load(x)));
+    for (int k = 0; k < 16 && x[k] >= -126; ++k) {
+      ASSERT_NEAR(y[k] / std::exp2(double(x[k])), 1, 3 * 0x1p-24) << x[k];
+    }
+  }
+  store(y, power_of_two(splat(0.0f)));
+  EXPECT_EQ(y[0], 1);
+  store(y, power_of_two(splat(-INFINITY)));
+  EXPECT_EQ(y[0], 0x1p-126f);
+  store(y, power_of_two(splat(NAN)));
+  EXPECT_TRUE(std::isnan(y[0]));
+}
+
 // Half the significant bits of a factor: 8 of 24.
 TEST(Attention, bf16_is_as_near_as_its_factors) {
   for (const std::int64_t width : {7, 16, 33, 64, 80}) {
@@ -237,6 +258,18 @@ TEST(Attention, bf16_is_as_near_as_its_factors) {
                     no_mask, 0x1p-9, 6);
     }
   }
+}
+
+TEST(Attention, bf16_rounds_its_factors) {
+  Attention d{.samples = 1, .tokens = 9, .heads = 1, .kv_heads = 1, .width = 16};
+  const Floats qkv = qkv_of(d);
+  const auto fp32 = make(cpu_device(), d);
+  d.precision = Precision::kBf16;
+  const auto bf16 = make(cpu_device(), d);
+  on_every_isa([&](Isa) {
+    OpRun a(*fp32, {qkv}, {}, outputs(d)), b(*bf16, {qkv}, {}, outputs(d));
+    EXPECT_NE(a.forward(), b.forward());
+  });
 }
 
 TEST(Attention, does_not_hide_nan_and_does_not_spread_it_to_earlier_tokens) {

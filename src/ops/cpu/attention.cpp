@@ -1,5 +1,5 @@
-// Multi-head attention on the cpu: the loops are in attention_*.inl. Saved for backward: two numbers
-// a row and head. All else is computed again.
+// Multi-head attention on the cpu: the loops are in attention_*.inl. Saved for backward: two
+// numbers a row and head. All else is computed again.
 #include <cmath>
 #include <vector>
 
@@ -38,7 +38,8 @@ class CpuAttention : public Op {
                       d.heads, d.kv_heads);
     }
     if (d.rotary > 0 && d.width % 2 != 0) {
-      throw UserError("attention has heads of width {}; rotary positions need an even one", d.width);
+      throw UserError("attention has heads of width {}; rotary positions need an even one",
+                      d.width);
     }
     if (!(d.dropout >= 0 && d.dropout < 1)) {
       throw UserError("attention has dropout {}; it must be at least 0 and less than 1", d.dropout);

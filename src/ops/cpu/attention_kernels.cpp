@@ -1,6 +1,6 @@
 #include "ops/cpu/attention_kernels.h"
 
-#include "ops/cpu/gemm.h"
+#include "lockstep/ops/precision.h"
 #include "ops/cpu/kernels.h"
 
 namespace lockstep::ops {
@@ -12,7 +12,8 @@ extern const AttentionKernels kAttentionPlain, kAttentionPlainBf16, kAttentionAv
 const AttentionKernels& attention_kernels(bool bf16) {
   const Kernels* chosen = &kernels();
   if (chosen == &kernels(Isa::kAvx512)) {
-    return !bf16 ? kAttentionAvx512 : has_fast_bf16() ? kAttentionAvx512OwnBf16 : kAttentionAvx512Bf16;
+    if (!bf16) return kAttentionAvx512;
+    return has_fast_bf16() ? kAttentionAvx512OwnBf16 : kAttentionAvx512Bf16;
   }
   if (chosen == &kernels(Isa::kAvx2)) return bf16 ? kAttentionAvx2Bf16 : kAttentionAvx2;
   return bf16 ? kAttentionPlainBf16 : kAttentionPlain;

@@ -1,11 +1,12 @@
-// The loops of attention over one sample, one table per instruction set, filled from attention_*.inl.
-// They know memory and numbers, never Args or the op's description.
+// The loops of attention over one sample, one table per instruction set and precision, filled from
+// attention_*.inl. They know memory and numbers, never Args or the op's description.
 //
 // Keys and values of one key head ("store"): keys as panels [keys / 64][padded / numbers][64], a
-// column for each key, already rotated; then values as rows [keys / numbers][padded]. Both hold words
-// (gemm_words.h): one fp32 number, or two bf16 numbers that follow each other in the inner dimension.
-// With bf16 the factors of all products are rounded: queries (scaled), keys, values, probabilities,
-// the output's gradient and the scores' gradient. Sums, softmax and what is saved are fp32.
+// column for each key, already rotated; then values as rows [keys / numbers][padded]. Both hold
+// words (gemm_words.h): one fp32 number, or two bf16 numbers that follow each other in the inner
+// dimension. With bf16 the factors of all products are rounded: queries (scaled), keys, values,
+// probabilities, the output's gradient and the scores' gradient. Sums, softmax and what is saved
+// are fp32.
 #pragma once
 #include <cstddef>
 #include <cstdint>

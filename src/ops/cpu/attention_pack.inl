@@ -1,5 +1,5 @@
 // Attention's factors: rows of a head out of and into [tokens, channels], rotated on the way (Su et
-// al. 2021, eq. 34), padded with +0 to whole vectors, their transposes, and both as words of the factors.
+// al. 2021, eq. 34), padded with +0 to whole vectors, their transposes, and both as words.
 #include "ops/cpu/attention_kernels.h"
 #include "ops/cpu/gemm_words.h"
 #include "ops/cpu/transpose_tile.h"
@@ -180,7 +180,7 @@ void fill_values(const AttentionPass& p, float* store_rows, float* rows, std::in
   for_vectors(count * p.padded, [=](std::int64_t i, auto) { store(to + i, load(rows + i)); });
 }
 
-// Adds keys and values of all tokens to the store of key head g. rows: scratch, [kPanelKeys][padded].
+// Adds keys and values of all tokens to the store of key head g. rows: scratch, [64][padded].
 template <class W>
 void fill_store(const AttentionPass& p, float* panels, float* rows, std::int64_t g) {
   const float* keys = p.qkv + (p.heads + g) * p.width;

@@ -6,7 +6,7 @@
 namespace lockstep::ops {
 namespace {
 
-// 2^x for x <= 0 with a relative error below 1.6e-7, at least 2^-126; NaN stays. x = n + r with
+// 2^x for x <= 0 with a relative error below 1.8e-7, at least 2^-126; NaN stays. x = n + r with
 // |r| <= 1/2; the polynomial is a minimax fit of our own with 2^0 = 1.
 LOCKSTEP_INLINE V power_of_two(V x) {
   // Adding it leaves the nearest integer n in the low bits, as n + 127.
@@ -24,7 +24,7 @@ LOCKSTEP_INLINE V power_of_two(V x) {
 }
 
 // What dropout multiplies the probabilities of keys [first, first + count) by, in row `row` of a
-// head's rows (head * tokens + token). factors: kKeyBlock + 2 * 64 floats. Returns where they begin.
+// head's rows (head * tokens + token). factors: kKeyBlock + 2 * 64 floats. Returns their beginning.
 LOCKSTEP_INLINE const float* dropout_factors(const AttentionPass& p, float* factors,
                                              std::int64_t row, std::int64_t first,
                                              std::int64_t count) {
