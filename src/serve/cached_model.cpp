@@ -8,8 +8,8 @@ namespace lockstep::serve {
 namespace {
 
 // A long prompt is read by a program of its own, so many tokens at once: weights are then read from
-// memory once for all of them. Making it costs about what two pieces cost token by token.
-constexpr std::int64_t kPiece = 64, kLong = 2 * kPiece;
+// memory once for all of them. Making it costs less than a piece token by token.
+constexpr std::int64_t kPiece = 64;
 
 nn::ProgramOptions options_of(std::int64_t tokens, std::int64_t outputs, std::int64_t context,
                               ops::Precision precision) {
@@ -51,7 +51,7 @@ void CachedModel::read_one(std::int32_t token) {
 
 std::size_t CachedModel::read_pieces(std::span<const std::int32_t> tokens) {
   const auto count = static_cast<std::int64_t>(tokens.size());
-  if (position_ > 0 || count <= kLong) return 0;
+  if (position_ > 0 || count <= kPiece) return 0;
   nn::Program pieces(cpu_device(), layers_, options_of(kPiece, outputs_, context_, precision_));
   pieces.bind(flat_.as<float>());
   pieces.pack();

@@ -141,7 +141,7 @@ void expect_same_in_parts(const std::string& preset, std::int64_t length) {
     return log_softmax(model.read({&next, 1}));
   };
   const auto expected = logits_in_parts(prompt.size());
-  for (const std::size_t part : {1, 7, 150}) {
+  for (const std::size_t part : {1, 7, 100}) {
     const auto got = logits_in_parts(part);
     for (std::int64_t v = 0; v < kVocabulary; ++v)
       EXPECT_NEAR(got[v], expected[v], 2e-5) << preset << ", " << length << " in parts of " << part;
@@ -152,7 +152,7 @@ void expect_same_in_parts(const std::string& preset, std::int64_t length) {
 // there.
 TEST(CachedModel, reads_a_prompt_in_parts_of_any_length) {
   for (const char* preset : {"gpt", "llama"}) {
-    for (const std::int64_t length : {11, 129, 130, 192, 193, 199})
+    for (const std::int64_t length : {11, 64, 65, 128, 129, 199})
       expect_same_in_parts(preset, length);
   }
 }
