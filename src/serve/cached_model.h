@@ -28,7 +28,8 @@ class CachedModel {
 
  private:
   void read_one(std::int32_t token);
-  // Reads from the start of a long text as many whole pieces as leave a token; returns their tokens.
+  // Reads from the start of a long text as many whole pieces as leave a token; returns how many
+  // tokens.
   std::size_t read_pieces(std::span<const std::int32_t> tokens);
 
   const std::vector<nn::LayerSpec> layers_;

@@ -33,8 +33,9 @@ Tokens prompt_tokens(const data::Tokenizer& tokenizer, const GenerateRequest& re
                     model.context);
   for (const std::int32_t token : tokens) {
     if (token < 0 || token >= model.vocabulary)
-      throw UserError("the prompt has a token (number {}) that the model does not know; it knows {}",
-                      token, model.vocabulary);
+      throw UserError(
+          "the prompt has a token (number {}) that the model does not know; it knows {}", token,
+          model.vocabulary);
   }
   return tokens;
 }

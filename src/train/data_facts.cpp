@@ -70,8 +70,8 @@ void check_tokenizer(const DataFacts& facts, const data::TokenizerModel& tokeniz
         "{} is not text, but the model was trained on text; name a dataset like its own",
         manifest.file.string());
   throw UserError(
-      "{} was cut into tokens in another way than the text that the model was trained on; import it "
-      "with the tokenizer of that dataset",
+      "{} was cut into tokens in another way than the text that the model was trained on; import "
+      "it with the tokenizer of that dataset",
       manifest.file.string());
 }
 

@@ -67,8 +67,8 @@ std::string ProgressLine::text(const StepStatus& s) const {
   text += fmt::format("  loss {:.4g}  lr {:.3g}", s.loss, s.lr);
   if (rate_ > 0) {
     text += fmt::format("  {} samples/s", count_text(rate_));
-    if (options_.sequence > 0)
-      text += fmt::format(", {} tokens/s", count_text(rate_ * static_cast<double>(options_.sequence)));
+    const auto sequence = static_cast<double>(options_.sequence);
+    if (sequence > 0) text += fmt::format(", {} tokens/s", count_text(rate_ * sequence));
     const auto left = [&](std::int64_t of, std::int64_t done) {
       return seconds_text(static_cast<double>(std::max<std::int64_t>(0, of - done)) *
                           step_seconds_);

@@ -165,8 +165,8 @@ std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task) {
   for (const nn::LayerSpec& layer : run.model.layers) {
     if (layer.kind == "embedding" && layer.vocabulary > 0 && layer.vocabulary < task.vocabulary)
       throw UserError(
-          "an embedding has vocabulary = {}, but the tokens of {} go up to {}; leave it out, or use "
-          "{} and more",
+          "an embedding has vocabulary = {}, but the tokens of {} go up to {}; leave it out, or "
+          "use {} and more",
           layer.vocabulary, run.data.path, task.vocabulary - 1, task.vocabulary);
   }
   return run.model.layers;

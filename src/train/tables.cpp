@@ -145,7 +145,8 @@ std::string summary_text(std::span<const RankTimes> ranks, std::int64_t sequence
   if (total.max > 0) {
     const double rate = samples / total.max;
     text += fmt::format("  {:.{}f} samples/s, ", rate, rate < 10 ? 2 : 0);
-    if (sequence > 0) text += fmt::format("{:.0f} tokens/s, ", rate * static_cast<double>(sequence));
+    if (sequence > 0)
+      text += fmt::format("{:.0f} tokens/s, ", rate * static_cast<double>(sequence));
     text += fmt::format("{:.1f} GFLOP/s", flops / total.max / 1e9);
     if (peak > 0) {
       text += fmt::format(", {:.1f} % of the measured FMA peak ({:.1f} GFLOP/s)",

@@ -151,7 +151,8 @@ void Trainer::check_resumed(const std::string& checkpoint) const {
   communicator_.together([&] {
     if (communicator_.rank() != 0) return;
     const CheckpointText stored = read_checkpoint_text(checkpoint);
-    if (!(parse_facts(stored.description, checkpoint) == facts_of(session_.model.task, session_.model.tokenizer)))
+    const DataFacts known = parse_facts(stored.description, checkpoint);
+    if (!(known == facts_of(session_.model.task, session_.model.tokenizer)))
       throw UserError(
           "{} was trained on other data than {}: its inputs' statistics, classes or tokenizer "
           "differ; resume it on its own data, or start again in another checkpoint.dir",

@@ -131,7 +131,8 @@ TEST(RunFile, refuses_a_key_that_would_have_no_effect) {
       refusal("[model]\nwidth = 32\npreset = \"mlp\""),
       "run.toml:2: model.width has no effect with model.preset = \"mlp\"; it is for resnet20");
   EXPECT_EQ(refusal("[model]\npreset = \"gpt\"\nkv_heads = 2"),
-            "run.toml:3: model.kv_heads has no effect with model.preset = \"gpt\"; it is for llama");
+            "run.toml:3: model.kv_heads has no effect with model.preset = \"gpt\"; it is for "
+            "llama");
   EXPECT_EQ(refusal("[model]\npreset = \"gpt2-124m\"\nblocks = 2"),
             "run.toml:3: model.blocks has no effect with model.preset = \"gpt2-124m\"; it is for "
             "gpt, llama");

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <vector>
 
-#include "lockstep/ops/precision.h"
 #include "serve/sampler.h"
 
 namespace lockstep::serve {
@@ -98,12 +97,12 @@ void expect_same_text(const std::string& preset, ops::Precision precision, doubl
   Sampler sampler({.temperature = 0});
   Tokens tokens{3, 0, 12, 5, 5};
   std::span<const float> logits = cached.read(tokens);
-  std::vector<std::int32_t> distinct;
   while (true) {
     const auto expected = whole.log_probabilities(tokens, std::ssize(tokens) - 1);
     const auto got = log_softmax(logits);
     for (std::int64_t v = 0; v < kVocabulary; ++v)
-      EXPECT_NEAR(got[v], expected[v], tolerance) << preset << " after " << tokens.size() << ", " << v;
+      EXPECT_NEAR(got[v], expected[v], tolerance)
+          << preset << " after " << tokens.size() << ", " << v;
     const std::int32_t token = sampler.pick(logits, std::ssize(tokens));
     if (precision == ops::Precision::kFp32) {
       EXPECT_EQ(token, best(expected)) << preset << " after " << tokens.size();
@@ -114,7 +113,8 @@ void expect_same_text(const std::string& preset, ops::Precision precision, doubl
   }
   EXPECT_EQ(std::ssize(tokens), kContext);
   std::ranges::sort(tokens);
-  EXPECT_GT(std::ranges::unique(tokens).begin() - tokens.begin(), 3) << "a text of one token tells little";
+  EXPECT_GT(std::ranges::unique(tokens).begin() - tokens.begin(), 3)
+      << "a text of one token tells little";
 }
 
 TEST(CachedModel, greedy_text_is_that_of_the_whole_sequence_computed_again) {

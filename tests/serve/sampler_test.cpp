@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -20,7 +21,7 @@ std::map<std::int32_t, int> counts(const Sampling& sampling, const Logits& logit
   return found;
 }
 
-// Pearson's statistic of the draws against the probabilities, which tokens without one must not get.
+// Pearson's statistic of the draws against the probabilities; a token without one must not come.
 double chi_square(const std::map<std::int32_t, int>& found, const std::vector<double>& expected,
                   int draws) {
   double sum = 0;
@@ -113,7 +114,8 @@ TEST(Sampler, repeats_itself_by_seed_and_step_in_any_order) {
     forward.push_back(one.pick(kLogits, step));
     others.push_back(other.pick(kLogits, step));
   }
-  for (int step = 199; step >= 0; --step) backward.insert(backward.begin(), two.pick(kLogits, step));
+  for (int step = 199; step >= 0; --step) backward.push_back(two.pick(kLogits, step));
+  std::ranges::reverse(backward);
   EXPECT_EQ(forward, backward);
   EXPECT_NE(forward, others);
 }

@@ -57,7 +57,8 @@ TEST(DataFacts, of_text_fit_only_the_same_tokens) {
   const DataFacts text = text_facts();
   EXPECT_EQ(sentence(text, {text.tokenizer_kind, text.tokenizer_model}), "");
   EXPECT_EQ(sentence(DataFacts{}, {}), "");
-  EXPECT_THAT(sentence(text, {"bytes", ""}), HasSubstr("other.h5 was cut into tokens in another way"));
+  EXPECT_THAT(sentence(text, {"bytes", ""}),
+              HasSubstr("other.h5 was cut into tokens in another way"));
   EXPECT_THAT(sentence(text, {text.tokenizer_kind, "x"}), HasSubstr("another way"));
   EXPECT_THAT(sentence(text, {}), HasSubstr("other.h5 is not text"));
   EXPECT_THAT(sentence(DataFacts{}, {"bytes", ""}), HasSubstr("other.h5 is text"));

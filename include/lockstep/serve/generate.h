@@ -13,15 +13,15 @@ namespace lockstep::serve {
 
 // How the next token is drawn from the model's probabilities.
 struct Sampling {
-  double temperature = 1;   // divides the logits; 0: always the most probable token
-  std::int64_t top_k = 0;   // only the k most probable tokens; 0: all
-  double top_p = 1;         // of those, the fewest that hold this probability (Holtzman et al. 2020)
-  std::uint64_t seed = 1;   // the same seed and prompt give the same text
+  double temperature = 1;  // divides the logits; 0: always the most probable token
+  std::int64_t top_k = 0;  // only the k most probable tokens; 0: all
+  double top_p = 1;        // of those, the fewest that hold this probability (Holtzman et al. 2020)
+  std::uint64_t seed = 1;  // the same seed and prompt give the same text
 };
 
 struct GenerateRequest {
   std::filesystem::path checkpoint;
-  std::string prompt;        // empty: the model begins as after a line's end
+  std::string prompt;         // empty: the model begins as after a line's end
   std::int64_t tokens = 200;  // at most so many
   Sampling sampling;
   bool echo = true;  // the prompt is printed before the text that goes on with it
