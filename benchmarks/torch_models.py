@@ -43,10 +43,10 @@ def cosmoflow():
     """Mathuriya et al. 2018, as in MLPerf HPC: 64^3 voxels of 4 channels to 4 numbers."""
     layers, channels = [], 4
     for width in (32, 64, 128, 256, 512):
-        layers += [nn.Conv3d(channels, width, 3, padding=1), nn.LeakyReLU(), nn.MaxPool3d(2)]
+        layers += [nn.Conv3d(channels, width, 3, padding=1), nn.LeakyReLU(0.3), nn.MaxPool3d(2)]
         channels = width
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512 * 8, 128), nn.LeakyReLU(), nn.Linear(128, 64),
-                         nn.LeakyReLU(), nn.Linear(64, 4))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512 * 8, 128), nn.LeakyReLU(0.3), nn.Linear(128, 64),
+                         nn.LeakyReLU(0.3), nn.Linear(64, 4))
 
 
 class Attention(nn.Module):

@@ -36,8 +36,8 @@ std::vector<double> train(const nlohmann::json& golden, const std::vector<nn::La
                     record.lane);
       strategy.set_record(lane, record);
     }
-    losses.push_back(strategy.finish(static_cast<std::int64_t>(step)).total.lane.sums[0] /
-                     static_cast<double>(batch * options.labels));
+    const ops::LaneRecord total = strategy.finish(static_cast<std::int64_t>(step)).total.lane;
+    losses.push_back(total.sums[0] / static_cast<double>(total.counts[0]));
     program.pack();
   }
   return losses;

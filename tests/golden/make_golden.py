@@ -58,10 +58,10 @@ class Parameters:
         return F.linear(x, w, self.get(name + ".bias", (out,), 0.125, decay=False) if bias else None)
 
     def conv(self, name, x, out, kernel, stride=1, padding=0, bias=True):
-        fan_in = x.shape[1] * kernel * kernel
-        w = self.get(name + ".weight", (out, x.shape[1], kernel, kernel), 2.0 ** round(np.log2((6 / fan_in) ** 0.5)))
+        shape = (out, x.shape[1]) + (kernel,) * (x.dim() - 2)
+        w = self.get(name + ".weight", shape, 2.0 ** round(np.log2((6 / np.prod(shape[1:])) ** 0.5)))
         b = self.get(name + ".bias", (out,), 0.125, decay=False) if bias else None
-        return F.conv2d(x, w, b, stride, padding)
+        return (F.conv3d if x.dim() == 5 else F.conv2d)(x, w, b, stride, padding)
 
     def batch_norm(self, name, x):
         c = x.shape[1]
@@ -72,7 +72,7 @@ class Parameters:
 
 def flatten(x):
     """Channels last, as Lockstep lays out activations."""
-    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1) if x.dim() == 4 else x.reshape(x.shape[0], -1)
+    return x.movedim(1, -1).reshape(x.shape[0], -1)
 
 
 def linear_model(p, x):
@@ -106,6 +106,13 @@ def resnet20(p, x):
     return p.linear("output", x.mean((2, 3)), 10)
 
 
+def cosmoflow(p, x):
+    for i in range(5):
+        x = F.max_pool3d(F.leaky_relu(p.conv(f"conv{i + 1}", x, 32 << i, 3, 1, 1), 0.3), 2)
+    x = F.leaky_relu(p.linear("dense1", flatten(x), 128), 0.3)
+    return p.linear("output", F.leaky_relu(p.linear("dense2", x, 64), 0.3), 4)
+
+
 class Images:
     """Uniform images and random classes."""
 
@@ -116,6 +123,19 @@ class Images:
         values = uniform(step, self.batch * int(np.prod(self.sample))).reshape((self.batch,) + self.sample)
         y = (splitmix64(500 + step, self.batch) % np.uint64(10)).astype(np.int64)
         return torch.tensor(values, dtype=dtype).permute(0, 3, 1, 2), torch.tensor(y)
+
+
+class Volumes(Images):
+    """Uniform volumes and four uniform numbers each, by their squared error."""
+
+    def __init__(self, function, sample, batch, lr):
+        super().__init__(function, sample, batch, lr)
+        self.labels = 4
+
+    def data(self, step, dtype):
+        values = uniform(step, self.batch * int(np.prod(self.sample))).reshape((self.batch,) + self.sample)
+        y = uniform(500 + step, self.batch * self.labels).reshape(self.batch, -1)
+        return torch.tensor(values, dtype=dtype).movedim(-1, 1), torch.tensor(y, dtype=dtype)
 
 
 class Tokens:
@@ -140,6 +160,7 @@ MODELS = {
     "mlp": Images(mlp, (28, 28, 1), 32, 1e-3),
     "lenet": Images(lenet, (28, 28, 1), 32, 1e-3),
     "resnet20": Images(resnet20, (16, 16, 3), 16, 1e-4),
+    "cosmoflow": Volumes(cosmoflow, (32, 32, 32, 4), 4, 2e-5),
     "gpt": Tokens(token_models.gpt, 8, 1e-3),
     "llama": Tokens(token_models.llama, 8, 1e-3),
 }
@@ -147,6 +168,8 @@ MODELS = {
 
 def sum_of_losses(model, p, x, y):
     logits = model.function(p, x)
+    if y.is_floating_point():
+        return F.mse_loss(logits, y, reduction="sum")
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1), reduction="sum")
 
 
