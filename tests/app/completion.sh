@@ -19,7 +19,7 @@ expect() {  # wanted, line...
 cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT; touch run.toml
 
 expect "train" lockstep tr
-expect "train eval generate import inspect config verify" lockstep ""
+expect "train eval generate export import inspect config verify" lockstep ""
 expect "run.toml" lockstep train r
 expect "--overwrite" lockstep train --ov
 expect "--version" lockstep --v

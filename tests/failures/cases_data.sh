@@ -31,7 +31,7 @@ case_missing_data() { bad_data nowhere 2 'nowhere\.h5' 'data\.path'; }
 case_truncated_data() {
   bad_data truncated 3 'truncated\.h5' 'truncated: [0-9]+ of its [0-9]+ bytes'
   bad_data empty 3 'empty\.h5'
-  bad_data text 3 'text\.h5' 'HDF5'
+  bad_data words 3 'words\.h5' 'HDF5'
 }
 case_damaged_chunk() {
   bad_data damaged 3 'damaged\.h5' '/train/image' "row(s)? $(cat "$work/damaged.row")"

@@ -26,7 +26,7 @@ def foreign(name, **splits):
 
 with open(copy("truncated"), "r+b") as f:
     f.truncate(good.stat().st_size * 3 // 5)
-(folder / "text.h5").write_text("these are no numbers\n" * 100)
+(folder / "words.h5").write_text("these are no numbers\n" * 100)
 (folder / "empty.h5").write_bytes(b"")
 
 # One byte of one chunk in the middle of the training images; zlib or its checksum notices.
