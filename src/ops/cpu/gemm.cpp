@@ -18,7 +18,10 @@ extern const GemmKernels kGemmPlain, kGemmPlainBf16, kGemmAvx2, kGemmAvx2Bf16, k
 
 namespace {
 
-constexpr std::int64_t kDepth = 192;    // words of a block: a panel of B (36 KiB) then fits L1
+// Words of a block. Measured at 192 / 384 / 512 / 768, 2048 rows, 384 to 1536, percent of the peak:
+// forward 90 / 94 / 94 / 94, gradient of W 81 / 83 / 84 / 84. C is read and written less often,
+// which is worth more than a panel of B in L1 (36 KiB at 192).
+constexpr std::int64_t kDepth = 512;
 constexpr std::int64_t kRows = 264;     // of A's part in L2, whole strips in every form
 constexpr std::int64_t kColumns = 480;  // of B's part, whole panels in every form
 constexpr std::int64_t kWeightRows = 144, kWeightColumns = 1008;
