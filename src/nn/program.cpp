@@ -117,6 +117,16 @@ std::vector<LedgerRow> Program::ledger() const {
   return rows;
 }
 
+std::vector<std::string> Program::layers_left_in_fp32() const {
+  std::vector<std::string> layers;
+  for (const OpSpec& spec : impl_->lowered.ops) {
+    const auto* c = std::get_if<ops::Convolution>(&spec.description);
+    if (c != nullptr && c->precision == ops::Precision::kBf16 && !ops::bf16_pays(*c))
+      layers.push_back(spec.layer);
+  }
+  return layers;
+}
+
 std::vector<OpRow> Program::rows() const {
   std::vector<OpRow> rows;
   const auto append = [&](const auto& spec, std::string kind, const Shape& output,

@@ -7,7 +7,7 @@
 namespace lockstep::train {
 
 ops::Precision precision_in_force(const Run& run) {
-  return ops::has_fast_bf16() ? run.train.precision : ops::Precision::kFp32;
+  return ops::has_bf16_arithmetic() ? run.train.precision : ops::Precision::kFp32;
 }
 
 void warn_of_precision(const Run& run) {

@@ -35,9 +35,12 @@ std::string data_text(const Run& run, const Model& model, const data::Split& tra
                      model.task.input->name, model.task.target->name);
 }
 
-std::string precision_text(const nn::ProgramOptions& options) {
+std::string precision_text(const nn::Program& program) {
+  const nn::ProgramOptions& options = program.options();
   std::string text(name_of(options.precision));
   if (options.precision == ops::Precision::kBf16) text += ", sums and parameters in fp32";
+  if (const auto layers = program.layers_left_in_fp32(); !layers.empty())
+    text += fmt::format("; {} in fp32, where bf16 is slower", fmt::join(layers, ", "));
   if (options.recompute == nn::Recompute::kBlock) text += "; blocks are computed again in backward";
   return text;
 }
@@ -60,7 +63,7 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
                    count_text(static_cast<double>(model.program.table().elements())),
                    count_text(model.program.flops() / static_cast<double>(model.task.microbatch)))},
       {"loss", std::string(name_of(model.task.loss))},
-      {"precision", precision_text(model.program.options())},
+      {"precision", precision_text(model.program)},
       {"batch",
        fmt::format(
            "{} = {} lanes x {}{}", run.train.batch, run.train.lanes,

@@ -244,7 +244,7 @@ TEST(Convolution, bf16_rounds_both_factors_and_sums_in_fp32) {
     c.activation = Activation::kRelu;
     check(c);
   }
-  EXPECT_EQ(paying, has_fast_bf16() ? static_cast<int>(all.size()) : 0);
+  EXPECT_EQ(paying, has_bf16_arithmetic() ? static_cast<int>(all.size()) : 0);
   Convolution first = conv({2, 9, 9, 3}, 16, {3, 3}, 1, 1);  // few channels: fp32
   first.precision = Precision::kBf16;
   EXPECT_FALSE(bf16_pays(first));

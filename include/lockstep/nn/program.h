@@ -105,6 +105,8 @@ class Program {
 
   std::int64_t largest_tensor() const;  // elements of the largest activation
   double flops() const;  // forward + backward of one microbatch
+  // With Precision::kBf16: the layers whose convolutions stay in fp32, where bf16 would be slower.
+  std::vector<std::string> layers_left_in_fp32() const;
   std::vector<LedgerRow> ledger() const;
   std::vector<OpRow> rows() const;
 

@@ -5,6 +5,6 @@ namespace lockstep::ops {
 
 // Whether this machine, under the ISA in force, multiplies bf16 itself (AVX512_BF16). Elsewhere
 // Precision::kBf16 gives its rounding at less than fp32's speed: for tests.
-bool has_fast_bf16();
+bool has_bf16_arithmetic();
 
 }  // namespace lockstep::ops

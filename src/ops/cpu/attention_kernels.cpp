@@ -13,7 +13,7 @@ const AttentionKernels& attention_kernels(bool bf16) {
   const Kernels* chosen = &kernels();
   if (chosen == &kernels(Isa::kAvx512)) {
     if (!bf16) return kAttentionAvx512;
-    return has_fast_bf16() ? kAttentionAvx512OwnBf16 : kAttentionAvx512Bf16;
+    return has_bf16_arithmetic() ? kAttentionAvx512OwnBf16 : kAttentionAvx512Bf16;
   }
   if (chosen == &kernels(Isa::kAvx2)) return bf16 ? kAttentionAvx2Bf16 : kAttentionAvx2;
   return bf16 ? kAttentionPlainBf16 : kAttentionPlain;

@@ -170,7 +170,7 @@ std::optional<DirectPlan> direct_plan(const Convolution& c) {
 // kernels know no stride of the last dimension.
 bool bf16_pays(const Convolution& c) {
   constexpr std::int64_t kFewChannels = 4;
-  return has_fast_bf16() && c.stride.back() == 1 && c.input[-1] >= kFewChannels &&
+  return has_bf16_arithmetic() && c.stride.back() == 1 && c.input[-1] >= kFewChannels &&
          direct_plan(c, true).has_value();
 }
 

@@ -36,7 +36,7 @@ const GemmKernels& find_kernels(Precision precision) {
   const bool fp32 = precision == Precision::kFp32;
   switch (isa()) {
     case Isa::kAvx512:
-      return fp32 ? kGemmAvx512 : has_fast_bf16() ? kGemmAvx512OwnBf16 : kGemmAvx512Bf16;
+      return fp32 ? kGemmAvx512 : has_bf16_arithmetic() ? kGemmAvx512OwnBf16 : kGemmAvx512Bf16;
     case Isa::kAvx2:
       return fp32 ? kGemmAvx2 : kGemmAvx2Bf16;
     case Isa::kPlain:
@@ -64,7 +64,7 @@ bool ends(const GemmEpilogue& e) {
 
 }  // namespace
 
-bool has_fast_bf16() {
+bool has_bf16_arithmetic() {
   return isa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") != 0;
 }
 
