@@ -31,7 +31,8 @@ def line(row):
     s, flop, peak = row["seconds"], row["flop"] * 1e9, row["peak"]
     return cells(name(row), row["batch"], ms(s["ours1"]), f"{row['lanes']}: {ms(s['ours'])}", ms(s["best"]),
                  ms(s["plain"]), f"**{s['best'] / s['ours1']:.2f}**", f"{s['best'] / s['ours']:.2f}",
-                 row["goal"] or "-", percent(flop, s["ours1"], peak), percent(flop, s["best"], peak))
+                 row["goal"][0] or "-", "-" if row["goal"][1] is None else f"{row['goal'][1]} %",
+                 percent(flop, s["ours1"], peak), percent(flop, s["best"], peak))
 
 
 def two_line(row):
@@ -82,7 +83,7 @@ def page(result, arguments):
 def one_core(result):
     text = ["## One core", "",
             *head("model", "batch", "1 lane, ms", "lanes: ms", "PyTorch, ms", "as it comes, ms", "ratio, 1 lane",
-                  "ratio, lanes", "goal", "of peak", "PyTorch of peak"),
+                  "ratio, lanes", "goal", "goal of peak", "of peak", "PyTorch of peak"),
             *map(line, result["rows"]), "",
             "Ratios are PyTorch's time (at its best) by ours. One lane: the whole batch at once, as PyTorch does it.",
             "More lanes: the same batch in as many microbatches, for as many ranks, with the same bits on any number",
