@@ -105,6 +105,13 @@ def two_cores(arguments, row, found, cores):
             **{key: statistics.median(values) for key, values in times.items()}}
 
 
+def write_page(file, text):
+    """Figures anew; what people wrote below them about what falls short stays."""
+    notes = "\n## What falls short"
+    old = file.read_text() if file.exists() else ""
+    file.write_text(text + (old[old.index(notes):] if notes in old else ""))
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default=str(ROOT / "build/benchmarks/bench_step"))
@@ -149,7 +156,7 @@ def main():
     result["bound"] = start_and_memory.mlp_bound(cores[0])
     text = performance_page.page(result, arguments)
     if arguments.page:
-        pathlib.Path(arguments.page).write_text(text)
+        write_page(pathlib.Path(arguments.page), text)
     else:
         print(text)
 

@@ -54,7 +54,7 @@ def machine():
     isa = [flag for flag in ("avx2", "avx512f", "avx512_bf16") if flag in fact("Flags").split()]
     return (f"{fact('Model name')} (family {fact('CPU family')}, model {fact('Model')}), {fact('CPU(s)')} cores, "
             f"{', '.join(isa)}; L1d {fact('L1d cache')}, L2 {fact('L2 cache')}, L3 {fact('L3 cache')}; "
-            f"{memory} GiB of memory; Linux {platform.release()}")
+            f"{memory} GiB of memory; Linux {platform.release().split('-')[0]}")
 
 
 def page(result, arguments):
