@@ -117,6 +117,16 @@ std::vector<LedgerRow> Program::ledger() const {
   return rows;
 }
 
+ProgramOptions token_options(std::int64_t tokens, std::int64_t outputs, std::int64_t microbatch) {
+  ProgramOptions options;
+  options.sample = Shape{tokens};
+  options.microbatch = microbatch;
+  options.outputs = outputs;
+  options.tokens = true;
+  options.labels = tokens;
+  return options;
+}
+
 std::vector<std::string> Program::layers_left_in_fp32() const {
   std::vector<std::string> layers;
   for (const OpSpec& spec : impl_->lowered.ops) {

@@ -13,11 +13,7 @@ constexpr std::int64_t kPiece = 64;
 
 nn::ProgramOptions options_of(std::int64_t tokens, std::int64_t outputs, std::int64_t context,
                               ops::Precision precision) {
-  nn::ProgramOptions options;
-  options.sample = Shape{tokens};
-  options.labels = tokens;
-  options.outputs = outputs;
-  options.tokens = true;
+  nn::ProgramOptions options = nn::token_options(tokens, outputs);
   options.precision = precision;
   options.cache = context;
   return options;

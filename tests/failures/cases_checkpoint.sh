@@ -74,11 +74,12 @@ case_folder_not_writable() {
   fi
   says 2 'checkpoint\.dir' "$folder/fixed" 'Read-only|Permission'
 }
-# A file system of 600 KiB: some checkpoints fit, and the one that does not leaves them alone.
+# A file system of 300 KiB for eleven checkpoints of 45: some fit, and the one that does not leaves
+# them alone.
 case_full_disk() {
   mkdir "$folder/disk"
   # shellcheck disable=SC2016
-  with_mounts 'mount -t tmpfs -o size=600k tmpfs "$folder/disk" || exit 99
+  with_mounts 'mount -t tmpfs -o size=300k tmpfs "$folder/disk" || exit 99
     timeout "$limit" "$mpirun" -np 3 "$program" train "$here/model.toml" --set "data.path=$work/good.h5" \
       --set "checkpoint.dir=$folder/disk/run" --set checkpoint.every=4steps --set checkpoint.keep=100
     code=$?

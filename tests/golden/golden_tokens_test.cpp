@@ -25,16 +25,6 @@ std::vector<nn::LayerSpec> layers_of(const std::string& preset) {
   return nn::make_preset(options, Shape{kTokens}, kVocabulary);
 }
 
-nn::ProgramOptions options_of(std::int64_t microbatch) {
-  nn::ProgramOptions options;
-  options.sample = Shape{kTokens};
-  options.microbatch = microbatch;
-  options.outputs = kVocabulary;
-  options.tokens = true;
-  options.labels = kTokens;
-  return options;
-}
-
 // Sample n of a step, and the token that follows it.
 std::vector<std::int32_t> sequence(std::uint64_t step, std::int64_t n) {
   std::vector<std::int32_t> tokens;
@@ -75,14 +65,16 @@ class Kept : public nn::GradientSink {
 class Tokens : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Tokens, losses_are_as_near_to_float64_as_pytorch) {
-  expect_losses(read(GetParam()), layers_of(GetParam()), options_of(0), fill);
+  expect_losses(read(GetParam()), layers_of(GetParam()),
+                nn::token_options(kTokens, kVocabulary, 0), fill);
 }
 
 // Every element against twice PyTorch's largest error in the same tensor. The inner product with
 // random numbers stands for the elements that the file leaves out.
 TEST_P(Tokens, gradients_are_as_near_to_float64_as_pytorch) {
   const auto golden = read(GetParam());
-  nn::Program program(cpu_device(), layers_of(GetParam()), options_of(golden["batch"]));
+  nn::Program program(cpu_device(), layers_of(GetParam()),
+                      nn::token_options(kTokens, kVocabulary, golden["batch"]));
   const std::vector<float> flat = initial_values(program.table(), golden["parameters"]);
   program.bind(flat.data());
   program.pack();
@@ -123,7 +115,7 @@ TEST_P(Tokens, logits_are_as_near_to_float64_as_pytorch) {
   const double allowed = 2 * golden["first_step"]["logits_deviation"].get<double>() + 1e-6;
   const auto tokens = sequence(0, 0);
   for (const std::int64_t piece : {kTokens, std::int64_t{1}}) {
-    nn::ProgramOptions options = options_of(1);
+    nn::ProgramOptions options = nn::token_options(kTokens, kVocabulary, 1);
     options.sample = Shape{piece};
     options.labels = piece;
     options.cache = kTokens;

@@ -30,18 +30,6 @@ inline LayerSpec spec_of(const char* kind, const char* name = "",
   return spec;
 }
 
-// Sequences of a vocabulary of `outputs`, which all have a label.
-inline ProgramOptions token_options(std::int64_t tokens, std::int64_t outputs,
-                                    std::int64_t microbatch) {
-  ProgramOptions options;
-  options.sample = Shape{tokens};
-  options.microbatch = microbatch;
-  options.outputs = outputs;
-  options.tokens = true;
-  options.labels = tokens;
-  return options;
-}
-
 // A decoder with every kind of layer of its preset, small enough for finite differences.
 inline Case decoder(const std::string& preset, double dropout, std::int64_t tokens = 7,
                     std::int64_t microbatch = 3) {

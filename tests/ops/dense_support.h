@@ -3,6 +3,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -23,6 +24,18 @@ inline Values random_values(std::int64_t n, std::uint64_t stream) {
   for (std::int64_t i = 0; i < n; ++i)
     x[i] = static_cast<float>(2 * unit_interval(key.word(i)) - 1);
   return x;
+}
+
+// Activations in double, from their definitions (GELU: Hendrycks and Gimpel 2016).
+inline double activated(Activation a, double x) {
+  switch (a) {
+    case Activation::kRelu: return std::max(x, 0.0);
+    case Activation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    default: return x;
+  }
 }
 
 // Memory that starts `shift` bytes after a page, so that alignment is chosen, not met by chance.

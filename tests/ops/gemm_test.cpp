@@ -151,17 +151,6 @@ TEST(Gemm, weights_gradient_of_fewer_rows_than_planned_sums_those) {
   }
 }
 
-double activated(Activation a, double x) {
-  switch (a) {
-    case Activation::kRelu: return std::max(x, 0.0);
-    case Activation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    default: return x;
-  }
-}
-
 // The product itself is tested above: here it is taken from a run without an end.
 TEST(Gemm, ends_tiles_with_bias_activation_dropout_and_residual) {
   for (const Size& s : {Size{9, 33, 113}, Size{33, 300, 49}, Size{2, 5, 3}}) {

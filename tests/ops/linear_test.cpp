@@ -92,17 +92,6 @@ TEST(Linear, gradients_match_finite_differences) {
   expect_slopes(*make(cpu_device(), Linear{s.rows, s.in, s.out}), case_of(s, true));
 }
 
-double activated(Activation a, double x) {
-  switch (a) {
-    case Activation::kRelu: return std::max(x, 0.0);
-    case Activation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    default: return x;
-  }
-}
-
 double slope(Activation a, double x) {
   constexpr double kStep = 1e-5;
   return (activated(a, x + kStep) - activated(a, x - kStep)) / (2 * kStep);

@@ -63,11 +63,7 @@ class Whole {
 
  private:
   static nn::ProgramOptions options(ops::Precision precision) {
-    nn::ProgramOptions o;
-    o.sample = Shape{kContext};
-    o.outputs = kVocabulary;
-    o.tokens = true;
-    o.labels = kContext;
+    nn::ProgramOptions o = nn::token_options(kContext, kVocabulary);
     o.precision = precision;
     return o;
   }

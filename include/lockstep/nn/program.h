@@ -50,6 +50,10 @@ struct ProgramOptions {
   std::int64_t cache = 0;
 };
 
+// Of sequences of `tokens` token numbers, each with a label in [0, outputs).
+ProgramOptions token_options(std::int64_t tokens, std::int64_t outputs,
+                             std::int64_t microbatch = 1);
+
 // A row of the memory ledger.
 struct LedgerRow {
   std::string name;
