@@ -45,7 +45,7 @@ class Bench {
   }
   void forward() const { op_->forward(args_); }
   void backward() const { op_->backward(args_); }
-  void pack() const { op_->pack(parameters_.data(), packed_); }
+  void pack() const { op_->pack(parameters_.data(), packed_, nullptr); }
   Cost cost() const { return op_->cost(); }
   double packed_bytes() const { return static_cast<double>(op_->packed_bytes()); }
 

@@ -10,7 +10,8 @@ endif()
 
 # -ffp-contract=off: a fused multiply-add is written as one or does not happen, so that bits do not
 # depend on what the optimiser finds. -ffast-math and its parts are banned (tests/structure checks).
-add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -ffp-contract=off)
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wno-missing-field-initializers;-ffp-contract=off>"
+                    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-ffp-contract=off>")
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 set(LOCKSTEP_SANITIZE "" CACHE STRING "address or thread: build with that sanitizer")

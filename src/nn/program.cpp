@@ -55,6 +55,9 @@ const float* Program::output(int stream) const {
   return impl_->address(impl_->streams[stream], impl_->layout.loss_input);
 }
 
+void Program::wait(int stream) { impl_->streams[stream].stream->synchronize(); }
+Stream& Program::stream(int stream) const { return *impl_->streams[stream].stream; }
+
 void Program::train(int stream, RandomKey random, GradientSink& sink, ops::LaneRecord& record) {
   const Impl::Pass pass{stream, ops::Mode::kTrain, random};
   impl_->forward(pass);

@@ -51,6 +51,9 @@ Program::Impl::Impl(Device& device, const std::vector<LayerSpec>& layers,
     loss_head = ops::make_loss_head(device, lowered.head->description);
     packed_offsets.push_back(reserve(packed_bytes, loss_head->packed_bytes()));
     head_workspace = loss_head->workspace_bytes();
+  } else {
+    loss = ops::make(device, ops::LossForm{options.loss, options.microbatch * options.labels,
+                                           options.outputs, options.metrics});
   }
   repeats = find_repeats(lowered, ops, options.recompute);
   schedule = make_schedule(lowered, ops, repeats.again);
@@ -138,9 +141,9 @@ void Program::Impl::bind_ties(StreamState& s) const {
 void Program::Impl::pack_op(std::size_t i) const {
   std::byte* const to = packed.as<std::byte>() + packed_offsets[i];
   if (i == head()) {
-    loss_head->pack(streams[0].head.parameters.data(), to);
+    loss_head->pack(streams[0].head.parameters.data(), to, streams[0].stream.get());
   } else if (ops[i]->packed_bytes() > 0) {
-    ops[i]->pack(streams[0].ops[i].parameters.data(), to);
+    ops[i]->pack(streams[0].ops[i].parameters.data(), to, streams[0].stream.get());
   }
 }
 

@@ -86,7 +86,8 @@ struct Program::Impl {
   Graph graph;
   Lowered lowered;
   std::vector<std::unique_ptr<ops::Op>> ops;
-  std::unique_ptr<ops::LossHead> loss_head;
+  std::unique_ptr<ops::LossHead> loss_head;  // or, where there is none,
+  std::unique_ptr<ops::Loss> loss;
   Repeats repeats;
   Schedule schedule;
   Layout layout;

@@ -142,8 +142,7 @@ void Program::Impl::run_loss(const Pass& pass, std::int64_t valid, GradientSink*
     a.labels = s.labels.as<std::int32_t>();
     a.targets = s.targets.as<float>();
     if (sink != nullptr) a.d_outputs = address(s, layout.d_loss_input);
-    ops::compute_loss(options.loss, a, one);
-    for (const ops::Metric& metric : options.metrics) ops::measure(metric, a, one);
+    loss->run(a, &one, nullptr, s.stream.get());
   }
   record = ops::add(record, one);
 }
@@ -159,12 +158,13 @@ void Program::Impl::run_head(const Pass& pass, std::int64_t valid, GradientSink*
   a.parameters = s.head.parameters.data();
   a.packed = packed.as<std::byte>() + packed_offsets[head()];
   a.workspace = s.workspace.as<std::byte>() + layout.workspace.offsets[layout.head_workspace];
+  a.stream = s.stream.get();
   if (sink != nullptr) {
     ask(*sink, spec.parameters, spec.tied, s.head.d_parameters);
     a.d_x = address(s, layout.d_loss_input);
     a.d_parameters = s.head.d_parameters.data();
   }
-  loss_head->run(a, options.metrics, record);
+  loss_head->run(a, options.metrics, &record);
   const auto [first, end] = table_run(spec);
   if (sink != nullptr && end > first) sink->complete(first, end);
 }

@@ -8,6 +8,7 @@
 
 #include "lockstep/core/error.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cross_entropy.h"
 
 namespace lockstep::ops {
@@ -119,5 +120,25 @@ void compute_loss(LossKind kind, const LossArgs& args, LaneRecord& record) {
               0.0f);
   }
 }
+
+namespace {
+
+class CpuLoss : public Loss {
+ public:
+  explicit CpuLoss(const LossForm& d) : d_(d) {}
+  void run(const LossArgs& args, LaneRecord* record, void*, Stream*) const override {
+    LaneRecord one;
+    compute_loss(d_.kind, args, one);
+    for (const Metric& metric : d_.metrics) measure(metric, args, one);
+    *record = add(*record, one);
+  }
+
+ private:
+  const LossForm d_;
+};
+
+}  // namespace
+
+std::unique_ptr<Loss> make_cpu(const LossForm& d) { return std::make_unique<CpuLoss>(d); }
 
 }  // namespace lockstep::ops

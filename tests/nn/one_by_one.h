@@ -80,7 +80,7 @@ class OneByOne {
     for (const int v : spec.inputs) b.inputs.push_back(values_[lowered_.alias[v]].data());
     b.parameters = addresses(spec.parameters);
     for (const int p : spec.statistics) b.lane_statistics.push_back(result(p));
-    b.op->pack(b.parameters.data(), aligned(b.packed));
+    b.op->pack(b.parameters.data(), aligned(b.packed), nullptr);
     ops::Args args = common(b, spec);
     Floats workspace = scratch(b.op->workspace_bytes());
     args.workspace = aligned(workspace);
@@ -111,13 +111,13 @@ class OneByOne {
     const auto parameters = addresses(spec.parameters);
     const auto d_parameters = results(spec.parameters, spec.tied, spec.tie);
     Floats packed = scratch(head->packed_bytes()), workspace = scratch(head->workspace_bytes());
-    head->pack(parameters.data(), aligned(packed));
+    head->pack(parameters.data(), aligned(packed), nullptr);
     ops::HeadArgs args;
     args.x = values_[value].data(), args.d_x = gradients_[value].data();
     args.labels = labels_.data(), args.valid = spec.description.rows;
     args.parameters = parameters.data(), args.d_parameters = d_parameters.data();
     args.packed = aligned(packed), args.workspace = aligned(workspace);
-    head->run(args, {}, record);
+    head->run(args, {}, &record);
   }
 
   void backward(const OpSpec& spec, Bound& b) {

@@ -115,7 +115,7 @@ inline Gradients run(const Op& op, const OpCase& c, std::size_t shift = 0) {
     d_parameters.push_back(held.back()->floats());
   }
   const Lines saved(op.saved_bytes()), workspace(op.workspace_bytes()), packed(op.packed_bytes());
-  op.pack(parameters.data(), packed.data());
+  op.pack(parameters.data(), packed.data(), nullptr);
 
   const Lines residual(c.residual, shift), d_residual(c.residual.size() * sizeof(float), shift);
   const float* inputs[] = {input.floats(), residual.floats()};

@@ -161,7 +161,7 @@ TEST(Linear, evaluates_without_dropout_and_saves_nothing) {
   const auto op = make(cpu_device(), d);
   const Lines packed(op->packed_bytes()), workspace(op->workspace_bytes());
   const float* parameters[] = {c.parameters[0].data(), c.parameters[1].data()};
-  op->pack(parameters, packed.data());
+  op->pack(parameters, packed.data(), nullptr);
   Values y(c.d_output.size(), NAN);
   const float* inputs[] = {c.input.data()};
   Args args;

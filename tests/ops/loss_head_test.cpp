@@ -53,13 +53,13 @@ HeadResult run_head(const HeadCase& c, const std::vector<Metric>& metrics = {},
   const Lines d_x(c.x.size() * 4), d_w(c.w.size() * 4), d_b(c.b.size() * 4);
   const float* parameters[] = {w.floats(), b.floats()};
   float* d_parameters[] = {d_w.floats(), d_b.floats()};
-  head->pack(parameters, packed.data());
+  head->pack(parameters, packed.data(), nullptr);
   HeadArgs args{x.floats(), c.labels.data(), c.valid, parameters, packed.data()};
   if (gradients) args.d_x = d_x.floats(), args.d_parameters = d_parameters;
   args.workspace = workspace.data();
   HeadResult r;
   r.record.sums[0] = 0.5, r.record.counts[0] = 10;  // it adds
-  head->run(args, metrics, r.record);
+  head->run(args, metrics, &r.record);
   r.record.sums[0] -= 0.5, r.record.counts[0] -= 10;
   r.d_x = d_x.values(), r.d_w = d_w.values(), r.d_b = d_b.values();
   return r;

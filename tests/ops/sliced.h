@@ -30,7 +30,7 @@ inline SlicedResult run_sliced(const Op& op, const SlicedCase& c, std::int64_t c
   std::vector<const float*> inputs(c.inputs.size()), parameters;
   std::vector<float*> d_inputs(c.inputs.size()), d_parameters;
   for (const Floats& p : c.parameters) parameters.push_back(p.data());
-  op.pack(parameters.data(), packed.data());
+  op.pack(parameters.data(), packed.data(), nullptr);
   const auto args = [&](Slice slice, bool finish) {
     const auto at = [&](auto& x) {
       return x.data() + static_cast<std::int64_t>(x.size()) / slice.count * slice.index;

@@ -10,6 +10,7 @@
 
 #include "lockstep/comm/communicator.h"
 #include "lockstep/comm/node_store.h"
+#include "lockstep/device/device.h"
 
 namespace lockstep::comm {
 
@@ -55,6 +56,12 @@ class Fold {
   // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(). Holds
   // old values, to be overwritten; what lies between blocks need not be written.
   virtual float* leaf(int stream, std::int64_t lane, int bucket) = 0;
+  // On a device whose streams run late, before a lane's work is given: leaves of `stream` may be
+  // overwritten by what `work` is given from now on.
+  virtual void open(int /*stream*/, Stream& /*work*/) {}
+  // The work that completes the leaf of `bucket` has been given to `work`; push() follows. Where
+  // `work` captures, it is marked each time that the graph runs.
+  virtual void mark(int /*stream*/, int /*bucket*/, Stream& /*work*/) {}
   // The leaf is complete: merges siblings; after the rank's last lane publishes the bucket. On
   // stream 0 it also moves other buckets' folding forward; stream 0 belongs to the thread that made
   // the communicator (MPI_THREAD_FUNNELED), the others may run on any one thread each.

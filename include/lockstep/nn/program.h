@@ -24,7 +24,12 @@ class GradientSink {
  public:
   virtual ~GradientSink() = default;
   virtual float* address(int parameter) = 0;      // where to write it: [elements]
-  virtual void complete(int first, int end) = 0;  // parameters [first, end) are written
+  // The work that writes parameters [first, end) has been given to `stream` by now. Where that
+  // captures, this is called for the capture alone, and what the sink gives to the stream runs each
+  // time that the graph does.
+  virtual void written(int /*first*/, int /*end*/, Stream& /*stream*/) {}
+  // The same, once for each microbatch; where the stream runs at once they are written.
+  virtual void complete(int first, int end) = 0;
 };
 
 // Which activations of a block (LayerSpec::block) are kept from forward to backward: all of them,
@@ -88,12 +93,20 @@ class Program {
   // The same for the ops that read parameter p, which an update has just written (still in cache).
   void pack(int p);
 
-  // Inputs of a stream, to be filled before forward(): [microbatch, sample...], and one of labels
-  // [microbatch, labels] and targets [microbatch, outputs].
+  // Inputs of a stream in the host's memory, to be filled before train() and evaluate():
+  // [microbatch, sample...], and one of labels [microbatch, labels] and targets [microbatch,
+  // outputs]. The calls wait until the device has taken what was filled in before.
   float* input(int stream) const;  // int32 token numbers with options.tokens
   std::int32_t* labels(int stream) const;
   float* targets(int stream) const;
+  // Logits of the last infer() or evaluate(), in the host's memory. Waits for them.
   const float* output(int stream) const;
+
+  // train() and evaluate() may return before the device is done. `record` must live, and is not
+  // complete, until wait().
+  void wait(int stream);
+  // What the work of a stream is given to: a strategy's work may be put in order with it.
+  Stream& stream(int stream) const;
 
   // Forward, loss, metrics and backward of one microbatch of valid samples only. Adds loss and
   // metrics to record. random.op is set per op.

@@ -36,7 +36,7 @@ struct LossArgs {
   const float* targets = nullptr;        // values
   float* d_outputs = nullptr;            // null in evaluation; gradient of the SUM of losses
 };
-void compute_loss(LossKind kind, const LossArgs& args, LaneRecord& record);
+void compute_loss(LossKind kind, const LossArgs& args, LaneRecord& record);  // in the host's memory
 
 // Metrics write the slots that they were given when they were chosen.
 enum class MetricKind : std::uint8_t { kAccuracy, kTopK, kMae, kR2, kPerplexity };
@@ -56,6 +56,22 @@ void check_metrics(LossKind loss, const std::vector<Metric>& metrics);
 // accuracy: argmax, lowest index wins a tie (NaN never wins). With float targets each
 // value is a yes or a no: output > 0 against target > 0.5.
 void measure(const Metric& metric, const LossArgs& args, LaneRecord& record);
+// Loss and metrics of one microbatch on a device.
+struct LossForm {
+  LossKind kind;
+  std::int64_t samples, width;  // the most that run() is called with, and what it is called with
+  std::vector<Metric> metrics;
+};
+class Loss {
+ public:
+  virtual ~Loss() = default;
+  // All of args, record and workspace lie on the device. Adds to record; in the stream's order.
+  virtual void run(const LossArgs& args, LaneRecord* record, void* workspace,
+                   Stream* stream) const = 0;
+  virtual std::size_t workspace_bytes() const { return 0; }
+};
+std::unique_ptr<Loss> make(Device& device, const LossForm& d);
+
 // The metric's value from a folded record.
 double value(const Metric& metric, const LaneRecord& folded);
 

@@ -29,17 +29,18 @@ struct HeadArgs {
   float* d_x = nullptr;                    // null in evaluation: no gradients
   float* const* d_parameters = nullptr;    // of the SUM of losses
   void* workspace = nullptr;
+  Stream* stream = nullptr;
 };
 
 class LossHead {
  public:
   virtual ~LossHead() = default;
-  // Adds loss and metrics (accuracy, topK) to record.
+  // Adds loss and metrics (accuracy, topK) to record, which lies on the device as all of args do.
   virtual void run(const HeadArgs& args, std::span<const Metric> metrics,
-                   LaneRecord& record) const = 0;
+                   LaneRecord* record) const = 0;
   virtual std::size_t workspace_bytes() const = 0;
   virtual std::size_t packed_bytes() const = 0;
-  virtual void pack(const float* const* parameters, void* packed) const = 0;
+  virtual void pack(const float* const* parameters, void* packed, Stream* stream) const = 0;
   virtual Cost cost() const = 0;  // the usual three products, however they are computed
   virtual std::vector<std::string> implementations() const = 0;
 };

@@ -43,6 +43,9 @@ struct Args {
   void* workspace = nullptr;                 // scratch within one call; contents are lost
   const void* packed = nullptr;              // what pack() wrote
   RandomKey random;                          // op field already set
+  // The same key where a device reads it, its op field not set: what changes from step to step must
+  // not be in a launch that is captured once and run many times. Null on the cpu.
+  const RandomKey* device_random = nullptr;
   Mode mode = Mode::kTrain;
   bool accumulate = false;         // backward adds to d_inputs[0]; only where accumulates()
   const float* carried = nullptr;  // embedding: gradient of parameters[0] from those it is tied to
@@ -74,7 +77,8 @@ class Op {
   // Weights in the op's own layout, written once a step after the update and shared by all lanes.
   // pack() reads parameters[0] alone.
   virtual std::size_t packed_bytes() const { return 0; }
-  virtual void pack(const float* const* /*parameters*/, void* /*packed*/) const {}
+  virtual void pack(const float* const* /*parameters*/, void* /*packed*/,
+                    Stream* /*stream*/) const {}
   // Whether backward reads these tensors: what it does not read need not live that long.
   virtual bool backward_needs_inputs() const { return true; }
   virtual bool backward_needs_output() const { return false; }

@@ -25,6 +25,7 @@ class CpuEvent : public Event {
   void record(Stream&) override {}
   void wait(Stream&) override {}
   bool done() override { return true; }
+  void synchronize() override {}
 };
 
 class CpuDevice : public Device {
@@ -46,19 +47,17 @@ class CpuDevice : public Device {
     std::memset(data, 0, rounded);
     return Buffer(*this, data, bytes);
   }
-  void release(void* data, std::size_t) noexcept override { std::free(data); }
+  void release(void* data, std::size_t, bool) noexcept override { std::free(data); }
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<CpuStream>(); }
   std::unique_ptr<Event> make_event() override { return std::make_unique<CpuEvent>(); }
   void copy(void* to, const void* from, std::size_t bytes, Stream&) override {
     std::memcpy(to, from, bytes);
   }
+  void fill(void* to, int byte, std::size_t bytes, Stream&) override { std::memset(to, byte, bytes); }
 };
 
 }  // namespace
 
-Buffer::~Buffer() {
-  if (device_ != nullptr) device_->release(data_, bytes_);
-}
 
 Device& cpu_device() {
   static CpuDevice device;

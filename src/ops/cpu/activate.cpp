@@ -2,6 +2,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
@@ -68,8 +69,7 @@ class CpuActivate : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const Activate& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "activation for {}", device.name());
+std::unique_ptr<Op> make_cpu(const Activate& d) {
   return std::make_unique<CpuActivate>(d);
 }
 

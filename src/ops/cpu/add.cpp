@@ -4,6 +4,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
@@ -58,8 +59,7 @@ class CpuAdd : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const Add& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "add for {}", device.name());
+std::unique_ptr<Op> make_cpu(const Add& d) {
   return std::make_unique<CpuAdd>(d);
 }
 

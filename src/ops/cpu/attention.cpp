@@ -6,6 +6,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/attention_kernels.h"
+#include "ops/cpu/make.h"
 
 namespace lockstep::ops {
 namespace {
@@ -185,8 +186,7 @@ class CpuAttention : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const Attention& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "attention for {}", device.name());
+std::unique_ptr<Op> make_cpu(const Attention& d) {
   return std::make_unique<CpuAttention>(d);
 }
 

@@ -7,6 +7,7 @@
 #include "lockstep/ops/op.h"
 #include "ops/cpu/batch_norm_layout.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 
 namespace lockstep::ops {
 namespace {
@@ -246,8 +247,7 @@ class CpuBatchNorm : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const BatchNorm& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "batch norm for {}", device.name());
+std::unique_ptr<Op> make_cpu(const BatchNorm& d) {
   return std::make_unique<CpuBatchNorm>(d);
 }
 

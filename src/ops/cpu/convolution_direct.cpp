@@ -76,7 +76,7 @@ class DirectConvolution : public Op {
 
   std::size_t workspace_bytes() const override { return workspace_bytes_; }
   std::size_t packed_bytes() const override { return sizeof(float) * plan_.packed_floats; }
-  void pack(const float* const* parameters, void* packed) const override {
+  void pack(const float* const* parameters, void* packed, Stream* /*stream*/) const override {
     auto* const to = static_cast<float*>(packed);
     kernels_.pack(plan_.forward, plan_.forward_weights, parameters[0], to);
     for (const ConvPass& pass : plan_.data) {

@@ -157,7 +157,7 @@ class OneDnnConvolution : public Op {
 
   std::size_t workspace_bytes() const override { return workspace_bytes_; }
   std::size_t packed_bytes() const override { return packed_bytes_; }
-  void pack(const float* const* parameters, void* packed) const override {
+  void pack(const float* const* parameters, void* packed, Stream* /*stream*/) const override {
     const float* weights = parameters[0];
     if (flipped_) {
       auto* const flipped = static_cast<float*>(packed);

@@ -8,6 +8,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
@@ -73,8 +74,7 @@ class CpuDropout : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const Dropout& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "dropout for {}", device.name());
+std::unique_ptr<Op> make_cpu(const Dropout& d) {
   return std::make_unique<CpuDropout>(d);
 }
 

@@ -5,6 +5,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 
 namespace lockstep::ops {
 namespace {
@@ -62,8 +63,7 @@ class CpuEmbedding : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const Embedding& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "embedding for {}", device.name());
+std::unique_ptr<Op> make_cpu(const Embedding& d) {
   return std::make_unique<CpuEmbedding>(d);
 }
 

@@ -10,6 +10,7 @@
 #include "ops/cpu/dense_kernels.h"
 #include "ops/cpu/dropout_stream.h"
 #include "ops/cpu/gemm.h"
+#include "ops/cpu/make.h"
 
 namespace lockstep::ops {
 namespace {
@@ -69,7 +70,7 @@ class LinearOp : public Op {
   std::size_t packed_bytes() const override {
     return data_begin() + (d_.need_d_input ? data_.packed_bytes() : 0);
   }
-  void pack(const float* const* parameters, void* packed) const override {
+  void pack(const float* const* parameters, void* packed, Stream* /*stream*/) const override {
     forward_.pack(parameters[0], packed);
     if (d_.need_d_input && data_.packed_bytes() > 0) {
       data_.pack(parameters[0], static_cast<std::byte*>(packed) + data_begin());
@@ -145,7 +146,7 @@ class LinearOp : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device&, const Linear& d) {
+std::unique_ptr<Op> make_cpu(const Linear& d) {
   LOCKSTEP_CHECK(d.rows > 0 && d.in > 0 && d.out > 0);
   LOCKSTEP_CHECK(fused(d.activation), "linear with {}", name_of(d.activation));
   LOCKSTEP_CHECK(d.dropout >= 0 && d.dropout < 1, "linear with dropout {}", d.dropout);

@@ -12,6 +12,7 @@
 #include "lockstep/ops/loss_head.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cross_entropy.h"
 
 namespace lockstep::ops {
@@ -48,7 +49,7 @@ class CpuLossHead : public LossHead {
   }
 
   void run(const HeadArgs& args, std::span<const Metric> metrics,
-           LaneRecord& record) const override {
+           LaneRecord* record) const override {
     LOCKSTEP_CHECK(args.valid >= 0 && args.valid <= d_.rows, "{} of {} rows are valid", args.valid,
                    d_.rows);
     const Memory m = memory(args);
@@ -61,13 +62,13 @@ class CpuLossHead : public LossHead {
       const GemmEpilogue epilogue{.bias = d_.bias ? args.parameters[1] : nullptr};
       forward_.run(x, args.packed, m.logits, false, epilogue, m.scratch, rows);
       LossArgs block{rows, d_.classes, rows, m.logits, args.labels + begin};
-      measure_block(metrics, block, record);
+      measure_block(metrics, block, *record);
       if (args.d_x != nullptr) block.d_outputs = m.logits;
       add_cross_entropy(block, loss, counted);
       if (args.d_x != nullptr) add_gradients(args, m, begin, rows);
     }
-    record.sums[0] += loss;
-    record.counts[0] += counted;
+    record->sums[0] += loss;
+    record->counts[0] += counted;
     if (args.d_x != nullptr) finish(args, m);
   }
 
@@ -76,7 +77,7 @@ class CpuLossHead : public LossHead {
                                       weights_.workspace_bytes()});
   }
   std::size_t packed_bytes() const override { return data_begin_ + data_.packed_bytes(); }
-  void pack(const float* const* parameters, void* packed) const override {
+  void pack(const float* const* parameters, void* packed, Stream* /*stream*/) const override {
     forward_.pack(parameters[0], packed);
     data_.pack(parameters[0], static_cast<std::byte*>(packed) + data_begin_);
   }
@@ -137,8 +138,7 @@ class CpuLossHead : public LossHead {
 
 }  // namespace
 
-std::unique_ptr<LossHead> make_loss_head(Device& device, const LinearCrossEntropy& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "loss head for {}", device.name());
+std::unique_ptr<LossHead> make_cpu(const LinearCrossEntropy& d) {
   return std::make_unique<CpuLossHead>(d);
 }
 

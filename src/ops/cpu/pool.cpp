@@ -4,6 +4,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/dense_kernels.h"
+#include "ops/cpu/make.h"
 
 namespace lockstep::ops {
 namespace {
@@ -84,6 +85,6 @@ class PoolOp : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device&, const Pool& p) { return std::make_unique<PoolOp>(p); }
+std::unique_ptr<Op> make_cpu(const Pool& p) { return std::make_unique<PoolOp>(p); }
 
 }  // namespace lockstep::ops

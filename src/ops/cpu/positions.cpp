@@ -6,6 +6,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
@@ -78,8 +79,7 @@ class CpuPositions : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const Positions& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "positions for {}", device.name());
+std::unique_ptr<Op> make_cpu(const Positions& d) {
   return std::make_unique<CpuPositions>(d);
 }
 

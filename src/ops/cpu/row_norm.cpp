@@ -5,6 +5,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
@@ -95,13 +96,11 @@ class CpuRowNorm : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const LayerNorm& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "layer norm for {}", device.name());
+std::unique_ptr<Op> make_cpu(const LayerNorm& d) {
   return std::make_unique<CpuRowNorm<true>>(d.rows, d.channels, d.epsilon, d.samples);
 }
 
-std::unique_ptr<Op> make(Device& device, const RmsNorm& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "RMS norm for {}", device.name());
+std::unique_ptr<Op> make_cpu(const RmsNorm& d) {
   return std::make_unique<CpuRowNorm<false>>(d.rows, d.channels, d.epsilon, d.samples);
 }
 

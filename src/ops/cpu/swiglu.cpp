@@ -2,6 +2,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
 
 namespace lockstep::ops {
@@ -42,8 +43,7 @@ class CpuSwiGlu : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make(Device& device, const SwiGlu& d) {
-  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "swiglu for {}", device.name());
+std::unique_ptr<Op> make_cpu(const SwiGlu& d) {
   return std::make_unique<CpuSwiGlu>(d);
 }
 

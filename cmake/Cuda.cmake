@@ -1,0 +1,32 @@
+# The CUDA device: optional. -DLOCKSTEP_CUDA=OFF builds without it, and so does a machine that has no
+# CUDA Toolkit 12.4 or newer, no cuBLASLt or no cuDNN 9. CMAKE_CUDA_ARCHITECTURES says for which GPUs;
+# the last one also as PTX, for newer ones.
+find_package(CUDAToolkit 12.4 QUIET)
+find_path(CUDNN_INCLUDE cudnn_version.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV CUDNN_ROOT PATH_SUFFIXES include)
+find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} ENV CUDNN_ROOT PATH_SUFFIXES lib lib64)
+if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE AND TARGET CUDA::cublasLt AND CUDNN_INCLUDE AND CUDNN_LIBRARY)
+  option(LOCKSTEP_CUDA "The CUDA device" ON)
+else()
+  set(LOCKSTEP_CUDA OFF)
+endif()
+if(LOCKSTEP_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "GPUs to compile for: 75, 80, 86, 89, 90, 100, 120")
+  set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
+  enable_language(CUDA)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
+  # CMake 3.25 does not know that nvcc speaks C++20.
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+  endif()
+  # As on the host, a fused multiply-add is written as one (fmaf) or does not happen.
+  string(APPEND CMAKE_CUDA_FLAGS " --fmad=false --expt-relaxed-constexpr")
+  add_library(lockstep_cudnn INTERFACE)
+  target_include_directories(lockstep_cudnn SYSTEM INTERFACE ${CUDNN_INCLUDE})
+  target_link_libraries(lockstep_cudnn INTERFACE ${CUDNN_LIBRARY})
+  set(LOCKSTEP_CUDA_TEXT "found ${CUDAToolkit_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}")
+else()
+  set(LOCKSTEP_CUDA_TEXT "not used: no device \"cuda\"; needs the CUDA Toolkit with cuBLASLt, and cuDNN 9")
+endif()
+message(STATUS "CUDA: ${LOCKSTEP_CUDA_TEXT}")

@@ -1,0 +1,16 @@
+// The answers of a build without CUDA.
+#include "lockstep/core/error.h"
+#include "lockstep/device/cuda.h"
+
+namespace lockstep {
+
+std::unique_ptr<Device> make_cuda_device(const CudaChoice& choice) {
+  throw UserError(
+      "run.device = \"{}\", but this lockstep was built without CUDA; build it where CMake finds "
+      "the CUDA Toolkit and cuDNN, or use run.device = \"cpu\"",
+      choice.device);
+}
+std::string cuda_description(const Device&) { return ""; }
+std::string cuda_identity(const Device&) { return ""; }
+
+}  // namespace lockstep
