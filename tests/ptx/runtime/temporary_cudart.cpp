@@ -76,3 +76,5 @@ API cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { retu
 API cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, const void*) { memset(a, 0, sizeof *a); a->maxThreadsPerBlock = 1024; return cudaSuccess; }
 API cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* n, const void*, int, size_t) { *n = 2; return cudaSuccess; }
 API cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* n, const void*, int, size_t, unsigned) { *n = 2; return cudaSuccess; }
+#include "tests/ptx/runtime/enqueue.h"
+API cudaError_t lockstep_emulation_enqueue(cudaStream_t, const char*, void (*run)(void*), void* data, void (*release)(void*)) { run(data); release(data); return cudaSuccess; }
