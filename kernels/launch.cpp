@@ -7,6 +7,10 @@ namespace lockstep::kernels {
 
 void check_launch(const char* kernel) { cuda::check(cudaGetLastError(), kernel); }
 
+void require_argument(bool right, const char* what) {
+  LOCKSTEP_CHECK(right, "kernel argument: {}", what);
+}
+
 void allow_shared_memory(const void* kernel, std::size_t bytes, const char* name) {
   cuda::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    static_cast<int>(bytes)),

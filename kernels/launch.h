@@ -11,6 +11,8 @@ namespace lockstep::kernels {
 
 // After each launch: throws Error naming the kernel, the rank and the device.
 void check_launch(const char* kernel);
+// A wrong argument is a bug of the caller. (nvcc does not compile fmt's checks of LOCKSTEP_CHECK.)
+void require_argument(bool right, const char* what);
 // Before the first launch of a kernel with more than 48 KiB of dynamic shared memory.
 void allow_shared_memory(const void* kernel, std::size_t bytes, const char* name);
 // Compute capability of the device that the calling thread has entered: 90 for sm_90.
