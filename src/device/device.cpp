@@ -13,4 +13,9 @@ void Stream::begin_capture() { LOCKSTEP_CHECK(false, "this device does not captu
 std::unique_ptr<Graph> Stream::end_capture() { LOCKSTEP_CHECK(false, "this device does not capture"); }
 void Stream::launch(Graph&) { LOCKSTEP_CHECK(false, "this device does not capture"); }
 
+std::unique_ptr<PeerMemory> Device::open_peer(std::span<const std::byte>, std::string& refusal) {
+  refusal = "this device's memory has no peers";
+  return nullptr;
+}
+
 }  // namespace lockstep

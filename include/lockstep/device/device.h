@@ -3,9 +3,11 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace lockstep {
 
@@ -73,6 +75,13 @@ class Event {
   virtual void synchronize() = 0;         // returns when done() is true
 };
 
+// Device memory of another process of this machine, mapped into this one.
+class PeerMemory {
+ public:
+  virtual ~PeerMemory() = default;
+  virtual void* data() const = 0;
+};
+
 enum class DeviceKind { kCpu, kCuda };
 
 class Device {
@@ -96,6 +105,17 @@ class Device {
   // Whether the host reads and writes this device's memory as its own.
   virtual bool is_host() const { return kind() == DeviceKind::kCpu; }
   virtual bool captures() const { return false; }
+  // Names memory from allocate() (its begin; best in multiples of 2 MiB) so that processes of this
+  // machine can open it; empty where that cannot be.
+  virtual std::vector<std::byte> export_memory(const void* /*data*/) { return {}; }
+  // What another process has exported, to be read and written by this device's work: null, and why,
+  // if there is no way. To be closed before its owner releases it.
+  virtual std::unique_ptr<PeerMemory> open_peer(std::span<const std::byte> handle,
+                                                std::string& refusal);
+  // Makes page-aligned memory of the host as good as that of allocate_on_host(), until unpin().
+  // False: refused, so that copies to it take longer.
+  virtual bool pin(void* /*data*/, std::size_t /*bytes*/) { return true; }
+  virtual void unpin(void* /*data*/) noexcept {}
   // The calling thread gives work to this device from now on. Every thread but the maker's needs it.
   virtual void enter() {}
 };

@@ -27,6 +27,11 @@ class CudaDevice final : public Device {
   void copy(void* to, const void* from, std::size_t bytes, Stream& stream) override;
   void fill(void* to, int byte, std::size_t bytes, Stream& stream) override;
   bool captures() const override { return true; }
+  std::vector<std::byte> export_memory(const void* data) override;
+  std::unique_ptr<PeerMemory> open_peer(std::span<const std::byte> handle,
+                                        std::string& refusal) override;
+  bool pin(void* data, std::size_t bytes) override;
+  void unpin(void* data) noexcept override;
   void enter() override;
 
   int index() const { return index_; }
