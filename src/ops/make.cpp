@@ -37,4 +37,13 @@ std::unique_ptr<LossHead> make_loss_head(Device& device, const LinearCrossEntrop
   return make_on(device, d);
 }
 
+
+bool bf16_pays(const Device& device, const Convolution& c) {
+#ifdef LOCKSTEP_CUDA
+  if (device.kind() == DeviceKind::kCuda) return bf16_pays_on_cuda(device, c);
+#endif
+  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "no ops for {}", device.name());
+  return bf16_pays_on_cpu(c);
+}
+
 }  // namespace lockstep::ops

@@ -145,7 +145,7 @@ void check(const Convolution& c) {
   }
   const Gradients got = run(*op, made);
   const Naive naive(c);
-  const bool rounds = c.precision == Precision::kBf16 && bf16_pays(c);
+  const bool rounds = c.precision == Precision::kBf16 && bf16_pays(cpu_device(), c);
   const auto factor = [=](const Values& v) { return rounds ? rounded_to_bf16(v) : v; };
   const Values x = factor(made.input), w = factor(made.parameters[0]);
   const std::int64_t terms = naive.ci / naive.groups * naive.kernel_elements() + 1;
@@ -238,7 +238,7 @@ TEST(Convolution, bf16_rounds_both_factors_and_sums_in_fp32) {
   int paying = 0;
   for (Convolution& c : all) {
     c.precision = Precision::kBf16;
-    paying += bf16_pays(c) ? 1 : 0;
+    paying += bf16_pays(cpu_device(), c) ? 1 : 0;
     check(c);
     c.bias = false;
     c.activation = Activation::kRelu;
@@ -247,7 +247,7 @@ TEST(Convolution, bf16_rounds_both_factors_and_sums_in_fp32) {
   EXPECT_EQ(paying, has_bf16_arithmetic() ? static_cast<int>(all.size()) : 0);
   Convolution first = conv({2, 9, 9, 3}, 16, {3, 3}, 1, 1);  // few channels: fp32
   first.precision = Precision::kBf16;
-  EXPECT_FALSE(bf16_pays(first));
+  EXPECT_FALSE(bf16_pays(cpu_device(), first));
   check(first);
 }
 

@@ -159,9 +159,9 @@ struct Convolution {
   Precision precision = Precision::kFp32;
 };
 Shape output_shape(const Convolution& c);  // throws UserError if the kernel does not fit
-// Whether kBf16 would be faster than kFp32 on this machine. Where it would not be, a convolution
-// that asks for it is computed in fp32.
-bool bf16_pays(const Convolution& c);
+// Whether kBf16 would be faster than kFp32 on the device. Where it would not be, a convolution that
+// asks for it is computed in fp32.
+bool bf16_pays(const Device& device, const Convolution& c);
 
 enum class PoolKind : std::uint8_t { kMax, kAverage };
 // Average counts padding out (PyTorch count_include_pad=False). Global pooling: kernel = spatial.

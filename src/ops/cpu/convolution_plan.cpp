@@ -3,6 +3,7 @@
 #include "lockstep/core/isa.h"
 #include "lockstep/ops/precision.h"
 #include "ops/cpu/convolution_direct.h"
+#include "ops/cpu/make.h"
 
 namespace lockstep::ops {
 namespace {
@@ -163,12 +164,12 @@ std::optional<DirectPlan> direct_plan(const Convolution& c, bool bf16) {
 }  // namespace
 
 std::optional<DirectPlan> direct_plan(const Convolution& c) {
-  return direct_plan(c, c.precision == Precision::kBf16 && bf16_pays(c));
+  return direct_plan(c, c.precision == Precision::kBf16 && bf16_pays_on_cpu(c));
 }
 
 // Measured against fp32 (Zen 5): 1.5 to 1.9 times the speed where channels are not few. The bf16
 // kernels know no stride of the last dimension.
-bool bf16_pays(const Convolution& c) {
+bool bf16_pays_on_cpu(const Convolution& c) {
   constexpr std::int64_t kFewChannels = 4;
   return has_bf16_arithmetic() && c.stride.back() == 1 && c.input[-1] >= kFewChannels &&
          direct_plan(c, true).has_value();

@@ -32,22 +32,6 @@ std::int64_t part_of(const Convolution& c) {
   return part * 2 <= fits || 2 * weights * samples > part * bytes ? samples : part;
 }
 
-Cost cost_of(const Convolution& c) {
-  const Shape out = output_shape(c);
-  double w = static_cast<double>(c.out_channels) * (c.input[-1] / c.groups);
-  for (const std::int64_t k : c.kernel) w *= k;
-  const double x = c.input.elements(), y = out.elements(), rows = y / c.out_channels;
-  const double product = 2 * rows * w, bias = c.bias ? c.out_channels : 0;
-  const bool relu = c.activation == Activation::kRelu;
-  Cost cost;
-  cost.forward_flops = product + (c.bias ? y : 0);
-  cost.forward_bytes = sizeof(float) * (x + y + w + bias);
-  cost.backward_flops = (c.need_d_input ? 2 : 1) * product + (c.bias ? y : 0);
-  cost.backward_bytes =
-      sizeof(float) * (x + y * (relu ? 2 : 1) + w + bias + (c.need_d_input ? x + w : 0));
-  return cost;
-}
-
 ConvolutionLayouts::ConvolutionLayouts(const Convolution& c) {
   constexpr Tag kActivations[] = {Tag::nwc, Tag::nhwc, Tag::ndhwc};
   constexpr Tag kWeights[] = {Tag::oiw, Tag::oihw, Tag::oidhw};

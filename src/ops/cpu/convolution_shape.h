@@ -2,6 +2,7 @@
 // which kernel runs forward. Knows no memory and runs nothing but the flip of the weights.
 #pragma once
 #include "lockstep/ops/op.h"
+#include "ops/cost.h"
 #include "ops/cpu/onednn.h"
 
 namespace lockstep::ops {
@@ -9,9 +10,6 @@ namespace lockstep::ops {
 // Samples in a part: what fits in the second-level cache, or all of them where parts would be
 // uneven or the weight gradient, written once per part, would cost more than the activations.
 std::int64_t part_of(const Convolution& c);
-
-// Places of the kernel that lie in the padding are counted, as everywhere in the field.
-Cost cost_of(const Convolution& c);
 
 struct ConvolutionLayouts {
   using Layout = dnnl::memory::desc;

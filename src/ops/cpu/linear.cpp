@@ -7,6 +7,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
+#include "ops/cost.h"
 #include "ops/cpu/dense_kernels.h"
 #include "ops/cpu/dropout_stream.h"
 #include "ops/cpu/gemm.h"
@@ -83,19 +84,7 @@ class LinearOp : public Op {
 
   std::vector<std::string> implementations() const override { return {forward_.implementation()}; }
 
-  Cost cost() const override {
-    const double rows = d_.rows, in = d_.in, out = d_.out, bias = d_.bias ? out : 0;
-    const double product = 2 * rows * in * out, x = rows * in, y = rows * out, w = in * out;
-    const double kept = keeps_input() ? y : 0, residual = d_.residual ? y : 0;
-    const double data = d_.need_d_input ? 1 : 0;
-    Cost cost;
-    cost.forward_flops = product + rows * bias;
-    cost.forward_bytes = sizeof(float) * (x + y + w + bias + kept + residual);
-    cost.backward_flops = (1 + data) * product + rows * bias;
-    cost.backward_bytes =
-        sizeof(float) * (x + y * (changes_gradient() ? 2 : 1) + w + bias + data * (x + w));
-    return cost;
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   struct Workspace {
@@ -117,13 +106,8 @@ class LinearOp : public Op {
   }
   std::size_t data_begin() const { return line_up(forward_.packed_bytes()); }
 
-  // Whether the activation's input is saved. relu's derivative can be told from the output, unless
-  // dropout or the residual hide it there.
-  bool keeps_input() const {
-    if (d_.activation == Activation::kRelu) return d_.dropout > 0 || d_.residual;
-    return d_.activation != Activation::kNone;
-  }
-  bool changes_gradient() const { return d_.activation != Activation::kNone || d_.dropout > 0; }
+  bool keeps_input() const { return keeps_activation_input(d_); }
+  bool changes_gradient() const { return ops::changes_gradient(d_); }
 
   LinearGradient gradient(const Args& args, const Workspace& w) const {
     LinearGradient g{};

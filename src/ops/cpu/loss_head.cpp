@@ -10,6 +10,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/loss_head.h"
+#include "ops/cost.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
@@ -82,11 +83,7 @@ class CpuLossHead : public LossHead {
     data_.pack(parameters[0], static_cast<std::byte*>(packed) + data_begin_);
   }
 
-  Cost cost() const override {
-    const double rows = d_.rows, in = d_.in, classes = d_.classes;
-    const double product = 2 * rows * in * classes, x = rows * in, w = in * classes;
-    return {product, 2 * product, sizeof(float) * (x + w), sizeof(float) * (2 * x + 2 * w)};
-  }
+  Cost cost() const override { return cost_of(d_); }
   std::vector<std::string> implementations() const override {
     return {forward_.implementation(), data_.implementation(), weights_.implementation()};
   }

@@ -10,6 +10,7 @@ namespace lockstep::ops {
 
 std::unique_ptr<Op> make_cpu(const Linear& d);
 std::unique_ptr<Op> make_cpu(const Convolution& d);
+bool bf16_pays_on_cpu(const Convolution& c);
 std::unique_ptr<Op> make_cpu(const Pool& d);
 std::unique_ptr<Op> make_cpu(const BatchNorm& d);
 std::unique_ptr<Op> make_cpu(const LayerNorm& d);

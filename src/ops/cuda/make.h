@@ -10,6 +10,7 @@ namespace lockstep::ops {
 
 std::unique_ptr<Op> make_cuda(Device& device, const Linear& d);
 std::unique_ptr<Op> make_cuda(Device& device, const Convolution& d);
+bool bf16_pays_on_cuda(const Device& device, const Convolution& c);
 std::unique_ptr<Op> make_cuda(Device& device, const Pool& d);
 std::unique_ptr<Op> make_cuda(Device& device, const BatchNorm& d);
 std::unique_ptr<Op> make_cuda(Device& device, const LayerNorm& d);

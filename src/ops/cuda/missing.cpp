@@ -11,8 +11,6 @@ namespace {
 
 }  // namespace
 
-std::unique_ptr<Op> make_cuda(Device& device, const Linear&) { missing(device, "Linear"); }
-std::unique_ptr<Op> make_cuda(Device& device, const Convolution&) { missing(device, "Convolution"); }
 std::unique_ptr<Op> make_cuda(Device& device, const Pool&) { missing(device, "Pool"); }
 std::unique_ptr<Op> make_cuda(Device& device, const BatchNorm&) { missing(device, "BatchNorm"); }
 std::unique_ptr<Op> make_cuda(Device& device, const LayerNorm&) { missing(device, "LayerNorm"); }
@@ -24,7 +22,6 @@ std::unique_ptr<Op> make_cuda(Device& device, const Embedding&) { missing(device
 std::unique_ptr<Op> make_cuda(Device& device, const Positions&) { missing(device, "Positions"); }
 std::unique_ptr<Op> make_cuda(Device& device, const Attention&) { missing(device, "Attention"); }
 std::unique_ptr<Op> make_cuda(Device& device, const SwiGlu&) { missing(device, "SwiGlu"); }
-std::unique_ptr<LossHead> make_cuda(Device& device, const LinearCrossEntropy&) { missing(device, "LinearCrossEntropy"); }
 std::unique_ptr<Loss> make_cuda(Device& device, const LossForm&) { missing(device, "LossForm"); }
 
 }  // namespace lockstep::ops
