@@ -1,5 +1,8 @@
 #include "lockstep/comm/fold.h"
 
+#include "device_engine.h"
+#include "device_messages.h"
+#include "host_engine.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/log.h"
 #include "mpi_call.h"
@@ -20,67 +23,177 @@ MPI_Comm own_communicator(Communicator& communicator) {
   return own;
 }
 
-struct Placement {
-  std::unique_ptr<FoldPlan> plan;
-  std::unique_ptr<SharedWindow> window;
+SumsIn sums_in(const Topology& topology, bool on_device, bool device_messages) {
+  if (!on_device) return SumsIn::kHost;
+  return topology.nodes() == 1 || device_messages ? SumsIn::kDevice : SumsIn::kStaged;
+}
+
+// Makes the plan, the windows and the devices' memory. What a node cannot have, its ranks do
+// without: it is split into nodes of one rank each, until everything fits.
+class Placement {
+ public:
+  Placement(Communicator& communicator, const FoldLayout& layout, Device* device)
+      : communicator_(communicator),
+        layout_(layout),
+        device_(device),
+        real_(communicator.topology()),
+        split_(real_.nodes(), false),
+        messages_(real_.ranks() > 1 ? own_communicator(communicator) : MPI_COMM_NULL),
+        device_messages_(device != nullptr && real_.ranks() > 1 &&
+                         communicator.min(mpi_claims_device_memory() ? 1 : 0) == 1) {
+    while (!(make_window() && make_devices())) {
+    }
+  }
+
+  std::unique_ptr<FoldContext> context() {
+    if (!plan_->several_nodes() && messages_ != MPI_COMM_NULL) MPI_Comm_free(&messages_);
+    return std::make_unique<FoldContext>(std::move(plan_), std::move(window_), std::move(devices_),
+                                         messages_);
+  }
+  std::string path() const;
+
+ private:
+  bool make_window();
+  bool make_devices();
+  bool split(bool refused);
+
+  Communicator& communicator_;
+  const FoldLayout& layout_;
+  Device* const device_;
+  const Topology& real_;
+  std::vector<bool> split_;
+  MPI_Comm messages_;
+  bool device_messages_;
+  std::string no_peers_;  // why
+  std::unique_ptr<FoldPlan> plan_;
+  std::unique_ptr<SharedWindow> window_;
+  std::unique_ptr<DeviceWindows> devices_;
 };
 
-// Plans, and makes the windows; nodes whose /dev/shm is too small are split into nodes of one rank
-// each, until everything fits.
-Placement place(Communicator& communicator, const FoldLayout& layout) {
-  const Topology& real = communicator.topology();
-  std::vector<bool> split(real.nodes(), false);
-  for (;;) {
-    Placement placement;
-    placement.plan = std::make_unique<FoldPlan>(split_nodes(real, split), layout);
-    const std::size_t bytes = placement.plan->windows[placement.plan->topology.local()].bytes;
-    std::string refusal;
-    try {
-      placement.window = split[real.node()]
-                             ? std::make_unique<PrivateWindow>(bytes)
-                             : communicator.make_window(bytes, "the gradient windows");
-    } catch (const UserError& error) {
-      refusal = error.what();
-    }
-    const bool refused = !refusal.empty();
-    const std::int64_t first = communicator.min(refused ? real.position : real.ranks());
-    if (first == real.ranks()) return placement;
-    // A rank alone on its node, or on a node that is split already, has no other way.
-    const bool hopeless = refused && (split[real.node()] || real.local_ranks() == 1);
-    communicator.together([&] {
-      if (hopeless) throw UserError("{}", refusal);
-    });
-    const auto flags = communicator.gather_all(std::as_bytes(std::span(&refused, 1)));
-    for (int position = 0; position < real.ranks(); ++position) {
-      if (std::to_integer<int>(flags[position]) != 0) split[real.node_of[position]] = true;
-    }
-    log::warn("{}. Until then its ranks sum by messages, which is slower and gives the same bits",
-              broadcast_text(communicator, refusal, real.rank_at[first]));
+// Splits the nodes of which a rank was refused something. False: none was.
+bool Placement::split(bool refused) {
+  const auto flags = communicator_.gather_all(std::as_bytes(std::span(&refused, 1)));
+  bool any = false;
+  for (int position = 0; position < real_.ranks(); ++position) {
+    if (std::to_integer<int>(flags[position]) == 0) continue;
+    split_[real_.node_of[position]] = any = true;
   }
+  return any;
+}
+
+// /dev/shm may be too small.
+bool Placement::make_window() {
+  const Topology topology = split_nodes(real_, split_);
+  plan_ = std::make_unique<FoldPlan>(topology, layout_,
+                                     sums_in(topology, device_ != nullptr, device_messages_));
+  const std::size_t bytes = plan_->windows[topology.local()].bytes;
+  std::string refusal;
+  try {
+    window_ = split_[real_.node()] ? std::make_unique<PrivateWindow>(bytes)
+                                   : communicator_.make_window(bytes, "the gradient windows");
+  } catch (const UserError& error) {
+    refusal = error.what();
+  }
+  const bool refused = !refusal.empty();
+  const std::int64_t first = communicator_.min(refused ? real_.position : real_.ranks());
+  if (first == real_.ranks()) return true;
+  // A rank alone on its node, or on a node that is split already, has no other way.
+  const bool hopeless = refused && (split_[real_.node()] || real_.local_ranks() == 1);
+  communicator_.together([&] {
+    if (hopeless) throw UserError("{}", refusal);
+  });
+  split(refused);
+  log::warn("{}. Until then its ranks sum by messages, which is slower and gives the same bits",
+            broadcast_text(communicator_, refusal, real_.rank_at[first]));
+  return false;
+}
+
+// Devices may not reach each other's memory, and MPI may not take it.
+bool Placement::make_devices() {
+  if (device_ == nullptr) return true;
+  const Topology& topology = plan_->topology;
+  const bool too_wide = plan_->owner_nodes.size() > kTreeSources ||
+                        plan_->canonical(topology.node()) > kTreeOuts;
+  if (device_messages_ && plan_->several_nodes() && communicator_.max(too_wide ? 1 : 0) == 1) {
+    device_messages_ = false;
+    return false;
+  }
+  communicator_.together([&] {
+    devices_ = std::make_unique<DeviceWindows>(*device_, plan_->devices[topology.local()].bytes);
+  });
+  const std::string refusal = devices_->open_peers(communicator_, topology);
+  const std::int64_t first = communicator_.min(refusal.empty() ? real_.ranks() : real_.position);
+  if (first < real_.ranks()) {
+    no_peers_ = broadcast_text(communicator_, refusal, real_.rank_at[first]);
+    devices_->close_peers();
+    split(!refusal.empty());
+    log::warn("the devices of a node do not reach each other's memory ({}); its ranks sum by "
+              "messages, which is slower and gives the same bits", no_peers_);
+  } else if (!plan_->several_nodes() || !device_messages_ ||
+             device_messages_arrive(communicator_, messages_, topology, *devices_)) {
+    return true;
+  } else {
+    log::warn("MPI says that it takes device memory, but a trial message did not arrive; messages "
+              "go through pinned memory of the host");
+    device_messages_ = false;
+  }
+  communicator_.barrier();  // nobody has the others' memory mapped
+  devices_.reset();
+  return false;
+}
+
+std::string Placement::path() const {
+  const Topology& topology = plan_->topology;
+  bool peers = false;
+  for (int node = 0; node < topology.nodes(); ++node)
+    peers |= topology.node_begin[node + 1] - topology.node_begin[node] > 1;
+  const char* const on_node = device_ == nullptr ? "shared windows" : "peers by CUDA IPC";
+  const char* const between = device_ == nullptr ? "messages"
+                              : device_messages_ ? "messages from device memory"
+                                                 : "pinned staging";
+  std::string path;
+  if (topology.ranks() == 1) return "one rank";
+  if (peers) path = on_node;
+  if (topology.nodes() > 1) path += (peers ? ", between nodes " : "") + std::string(between);
+  return no_peers_.empty() ? path : path + " (" + no_peers_ + ")";
 }
 
 }  // namespace
 
-FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind) {
-  if (kind == ReduceKind::kMpi) return {0, MpiSum::private_bytes(topology, layout)};
-  const FoldPlan plan(topology, layout);
-  return {plan.windows[topology.local()].bytes, plan.private_bytes()};
+FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind,
+                     bool on_device) {
+  if (kind == ReduceKind::kMpi) return {0, MpiSum::private_bytes(topology, layout), 0};
+  const FoldPlan plan(topology, layout, sums_in(topology, on_device, false));
+  return {plan.windows[topology.local()].bytes, plan.private_bytes(), plan.device_bytes()};
 }
 
 std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& layout,
-                                const FoldArithmetic& arithmetic, ReduceKind kind) {
+                                const FoldArithmetic& arithmetic, ReduceKind kind,
+                                const FoldDevice& device) {
   LOCKSTEP_CHECK(arithmetic.add != nullptr && arithmetic.sum_of_squares != nullptr,
                  "the fold needs its arithmetic");
+  LOCKSTEP_CHECK((device.device == nullptr) == (device.arithmetic == nullptr),
+                 "a device folds with its own arithmetic");
   auto& waiter = dynamic_cast<Waiter&>(communicator);
   if (kind == ReduceKind::kMpi) {
+    if (device.device != nullptr)
+      throw UserError(
+          "parallel.reduce = \"mpi\" adds in the host's memory and does not go with run.device = "
+          "\"cuda\"; use parallel.reduce = \"fold\", or run.device = \"cpu\" to compare them");
     return std::make_unique<MpiSum>(waiter, communicator.topology(), layout, arithmetic,
                                     own_communicator(communicator));
   }
-  Placement placement = place(communicator, layout);
-  const bool several = placement.plan->several_nodes();
-  return std::make_unique<TreeFold>(waiter, std::move(placement.plan), std::move(placement.window),
-                                    arithmetic,
-                                    several ? own_communicator(communicator) : MPI_COMM_NULL);
+  Placement placement(communicator, layout, device.device);
+  std::string path = placement.path();
+  auto context = placement.context();
+  std::unique_ptr<FoldEngine> engine;
+  if (device.device == nullptr) {
+    engine = std::make_unique<HostEngine>(*context, arithmetic);
+  } else {
+    engine = std::make_unique<DeviceEngine>(*context, device, arithmetic);
+  }
+  return std::make_unique<TreeFold>(waiter, std::move(context), std::move(engine),
+                                    std::move(path));
 }
 
 }  // namespace lockstep::comm

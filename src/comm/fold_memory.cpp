@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lockstep/device/tree_arithmetic.h"
 #include "pages.h"
 
 namespace lockstep::comm {
@@ -11,29 +12,31 @@ Range overlap(const Range& a, const Range& b) {
   return begin < end ? Range{begin, end} : Range{};
 }
 
-FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_)
+FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn where_)
     : topology(topology_),
       layout(layout_),
       lanes(cut_lanes(layout.lanes, topology.ranks())),
-      blocks(find_blocks(layout)) {
-  std::vector<Node> all_canonical;
+      blocks(find_blocks(layout)),
+      where(where_) {
   for (int node = 0; node < topology.nodes(); ++node) {
     const int first = topology.node_begin[node], last = topology.node_begin[node + 1];
     const auto nodes = canonical_nodes({lanes[first].begin, lanes[last - 1].end}, layout.lanes);
     canonical_.push_back(static_cast<int>(nodes.size()));
-    all_canonical.insert(all_canonical.end(), nodes.begin(), nodes.end());
+    owner_nodes.insert(owner_nodes.end(), nodes.begin(), nodes.end());
     auto& cuts = parts_.emplace_back();
     for (const BucketBlocks& b : blocks) cuts.push_back(cut_blocks(layout, b, last - first));
   }
   for (const BucketBlocks& b : blocks) shards_.push_back(cut_blocks(layout, b, topology.ranks()));
-  std::vector<Node> remaining;
   for (int l = 0; l < topology.local_ranks(); ++l) {
     stores.push_back(make_stores(layout, lanes[topology.node_begin[topology.node()] + l]));
-    for (const auto& [node, slot] : stores.back().remaining) remaining.push_back(node);
+    for (const auto& [node, slot] : stores.back().remaining) local_nodes.push_back(node);
   }
-  local_program = make_program(remaining, layout.lanes);
-  owner_program = make_program(all_canonical, layout.lanes);
-  for (int l = 0; l < topology.local_ranks(); ++l) windows.push_back(window_of(l));
+  local_program = make_program(local_nodes, layout.lanes);
+  owner_program = make_program(owner_nodes, layout.lanes);
+  for (int l = 0; l < topology.local_ranks(); ++l) {
+    windows.push_back(window_of(l));
+    devices.push_back(on_device() ? device_of(l) : DeviceLayout{});
+  }
 
   for (int node = 0; node < topology.nodes(); ++node) {
     if (node == topology.node()) continue;
@@ -44,13 +47,15 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_)
   std::int64_t tile = 0;
   for (const Range& block : layout.blocks) tile = std::max(tile, block.size());
   tile = static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile), 64));
-  tile_bytes =
-      static_cast<std::size_t>(std::max(local_program.scratch, owner_program.scratch) * tile) *
-      sizeof(float);
+  const int tiles = where == SumsIn::kHost     ? std::max(local_program.scratch, owner_program.scratch)
+                    : where == SumsIn::kStaged ? owner_program.scratch
+                                               : 0;
+  tile_bytes = static_cast<std::size_t>(tiles * tile) * sizeof(float);
+  record_bytes = several_nodes() ? static_cast<std::size_t>(layout.lanes) * layout.record_bytes : 0;
+  if (on_device()) return;
   scratch_bytes = static_cast<std::size_t>(stores[topology.local()].streams_with_scratch() *
                                            scratch_buckets() * largest_bucket()) *
                   sizeof(float);
-  record_bytes = several_nodes() ? static_cast<std::size_t>(layout.lanes) * layout.record_bytes : 0;
 }
 
 std::int64_t FoldPlan::largest_bucket() const {
@@ -71,12 +76,25 @@ Range FoldPlan::shard(int b, int position) const {
   return elements_of(layout, b, blocks[b], cut[position], cut[position + 1]);
 }
 
-std::int64_t FoldPlan::outbox_of(int local) const {
+std::size_t FoldPlan::outbox_of(int local) const {
+  if (!several_nodes()) return 0;
   std::int64_t elements = 0;
   for (int b = 0; b < buckets(); ++b) {
     elements += canonical_[topology.node()] * part(topology.node(), b, local).size();
   }
-  return elements;
+  return static_cast<std::size_t>(elements) * sizeof(float);
+}
+
+// Peers map whole multiples of 2 MiB, so that what else lies there is this rank's too.
+DeviceLayout FoldPlan::device_of(int local) const {
+  constexpr std::size_t kMapped = std::size_t{2} << 20;
+  DeviceLayout d;
+  d.slot_bytes = round_up(static_cast<std::size_t>(layout.flat_elements) * sizeof(float), 256);
+  d.outbox = static_cast<std::size_t>(stores[local].slots) * d.slot_bytes;
+  // What is only moved goes to the host straight from its slot.
+  const bool staged = where == SumsIn::kStaged && local_program.adds.empty();
+  d.bytes = round_up(std::max<std::size_t>(1, d.outbox + (staged ? 0 : outbox_of(local))), kMapped);
+  return d;
 }
 
 WindowLayout FoldPlan::window_of(int local) const {
@@ -89,26 +107,37 @@ WindowLayout FoldPlan::window_of(int local) const {
   const std::size_t flags = layout.buckets.size() * sizeof(Flag);
   w.ready = place(flags, 64);
   w.folded = place(flags, 64);
+  w.summed = place(on_device() ? flags : 0, 64);
   w.done = place(flags, 64);
   w.released = place(sizeof(Flag), 64);
   w.recorded = place(sizeof(Flag), 64);
+  w.closed = place(on_device() ? sizeof(Flag) : 0, 64);
   w.record_set =
       round_up(static_cast<std::size_t>(stores[local].lanes.size()) * layout.record_bytes, 64);
   w.records = place(2 * w.record_set, 64);
   w.block_values = place(layout.blocks.size() * sizeof(double), 64);
   w.slot_bytes = round_up(static_cast<std::size_t>(layout.flat_elements) * sizeof(float), kPage);
-  w.slots = place(stores[local].slots * w.slot_bytes, kPage);
-  const std::size_t outbox =
-      several_nodes() ? static_cast<std::size_t>(outbox_of(local)) * sizeof(float) : 0;
-  w.outbox = place(outbox, kPage);
+  w.slots = place(on_device() ? 0 : stores[local].slots * w.slot_bytes, kPage);
+  w.results = place(where == SumsIn::kStaged ? w.slot_bytes : 0, kPage);
+  w.outbox = place(where == SumsIn::kDevice ? 0 : outbox_of(local), kPage);
   w.bytes = round_up(w.bytes, kPage);
   return w;
 }
 
 std::size_t FoldPlan::private_bytes() const {
+  const std::size_t inbox =
+      where == SumsIn::kDevice ? 0 : static_cast<std::size_t>(inbox_elements) * sizeof(float);
   return round_up(tile_bytes, kPage) + round_up(scratch_bytes, kPage) +
-         round_up(record_bytes, kPage) +
-         round_up(static_cast<std::size_t>(inbox_elements) * sizeof(float), kPage);
+         round_up(record_bytes, kPage) + round_up(inbox, kPage);
+}
+
+std::size_t FoldPlan::device_bytes() const {
+  if (!on_device()) return 0;
+  const std::size_t inbox =
+      where == SumsIn::kDevice ? static_cast<std::size_t>(inbox_elements) * sizeof(float) : 0;
+  const DeviceLayout& mine = devices[topology.local()];
+  return mine.bytes + inbox + stores[topology.local()].busy_streams() * mine.slot_bytes +
+         layout.blocks.size() * (sizeof(TreeBlock) + sizeof(double));
 }
 
 }  // namespace lockstep::comm

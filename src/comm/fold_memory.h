@@ -16,25 +16,40 @@ struct alignas(64) Flag {
   std::atomic<std::int64_t> step;
 };
 
+// Where the sums are made. kHost: all in the windows. kDevice: slots, outbox and results lie on the
+// devices, and messages, if any, start there. kStaged: slots lie on the devices; outbox and results
+// are in the windows, for messages of the host.
+enum class SumsIn { kHost, kDevice, kStaged };
+
 // Byte offsets in a rank's window.
 struct WindowLayout {
   std::size_t ready = 0;     // Flag per bucket: this rank's lanes are all pushed
   std::size_t folded = 0;    // Flag per bucket: this rank's part is folded over the node
+  std::size_t summed = 0;    // Flag per bucket: this rank's shard is summed
   std::size_t done = 0;      // Flag per bucket: all that this rank contributes to the sum is there
   std::size_t released = 0;  // Flag: this rank has read the sum
   std::size_t recorded = 0;  // Flag: the records of this rank's lanes are there
+  std::size_t closed = 0;    // Flag: this rank has let go of its peers' device memory
   std::size_t records = 0;   // two sets of lanes * record_bytes, for odd and even steps
   std::size_t record_set = 0;
   std::size_t block_values = 0;  // double per block
   std::size_t slots = 0;         // slot i: flat_elements floats from slots + i * slot_bytes
   std::size_t slot_bytes = 0;
-  std::size_t outbox = 0;  // several nodes: this part folded to the node's canonical nodes
+  std::size_t results = 0;  // kStaged: like one slot
+  std::size_t outbox = 0;   // several nodes: this part folded to the node's canonical nodes
+  std::size_t bytes = 0;
+};
+
+// The same on a rank's device; peers may read it.
+struct DeviceLayout {
+  std::size_t slot_bytes = 0;  // slot i from i * slot_bytes
+  std::size_t outbox = 0;
   std::size_t bytes = 0;
 };
 
 // All that is planned for one rank's node.
 struct FoldPlan {
-  FoldPlan(const Topology& topology, const FoldLayout& layout);
+  FoldPlan(const Topology& topology, const FoldLayout& layout, SumsIn where = SumsIn::kHost);
 
   bool several_nodes() const { return topology.nodes() > 1; }
   int buckets() const { return static_cast<int>(layout.buckets.size()); }
@@ -46,6 +61,7 @@ struct FoldPlan {
   int canonical(int node) const { return canonical_[node]; }  // nodes of the tree that leave a node
   std::int64_t largest_bucket() const;
   int scratch_buckets() const;
+  bool on_device() const { return where != SumsIn::kHost; }
 
   Topology topology;
   FoldLayout layout;
@@ -53,15 +69,21 @@ struct FoldPlan {
   std::vector<BucketBlocks> blocks;   // by bucket
   std::vector<RankStores> stores;     // by local rank
   std::vector<WindowLayout> windows;  // by local rank
+  std::vector<DeviceLayout> devices;  // by local rank
+  SumsIn where;
+  std::vector<Node> local_nodes;      // sources of the next two, in lane order
+  std::vector<Node> owner_nodes;
   TileProgram local_program;          // all stores' remaining nodes -> the node's canonical nodes
   TileProgram owner_program;          // all nodes' canonical nodes -> the sum
   std::int64_t inbox_elements = 0;
   std::size_t tile_bytes = 0, scratch_bytes = 0, record_bytes = 0;  // private
   std::size_t private_bytes() const;
+  std::size_t device_bytes() const;  // of this rank
 
  private:
   WindowLayout window_of(int local) const;
-  std::int64_t outbox_of(int local) const;
+  DeviceLayout device_of(int local) const;
+  std::size_t outbox_of(int local) const;
   std::vector<std::vector<std::vector<int>>> parts_;  // node, bucket
   std::vector<std::vector<int>> shards_;              // bucket
   std::vector<int> canonical_;

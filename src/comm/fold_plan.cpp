@@ -56,6 +56,24 @@ TileProgram make_program(const std::vector<Node>& sources, std::int64_t lanes) {
   return program;
 }
 
+// Sources are in lane order: what waits to the left of a node is its sibling or goes out, so the
+// waiting nodes are a stack.
+std::vector<std::uint8_t> tree_merges(const std::vector<Node>& sources, std::int64_t lanes) {
+  const FoldSchedule schedule = make_schedule(sources, lanes, false);
+  std::vector<std::uint8_t> merges;
+  std::vector<int> stack;
+  for (const Arrival& arrival : schedule.arrivals) {
+    stack.push_back(arrival.slot);
+    for (const Merge& merge : arrival.merges) {
+      const int right = stack.back();
+      stack.pop_back();
+      LOCKSTEP_CHECK(merge.from == right && merge.into == stack.back(), "a tree is no stack");
+    }
+    merges.push_back(static_cast<std::uint8_t>(arrival.merges.size()));
+  }
+  return merges;
+}
+
 int RankStores::busy_streams() const {
   return static_cast<int>(std::count_if(streams.begin(), streams.end(),
                                         [](const Stream& s) { return s.lanes.size() > 0; }));

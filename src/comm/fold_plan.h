@@ -24,6 +24,8 @@ struct TileProgram {
   int first_out() const { return sources + scratch; }
   int operands() const { return sources + scratch + outs; }
 };
+// The same additions as a stack: how many merges follow each source (Tree::merges).
+std::vector<std::uint8_t> tree_merges(const std::vector<Node>& sources, std::int64_t lanes);
 TileProgram make_program(const std::vector<Node>& sources, std::int64_t lanes);
 
 // The lanes of one rank and the node stores of its streams. Slots are numbered over all streams.

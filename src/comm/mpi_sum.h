@@ -33,9 +33,11 @@ class MpiSum final : public Fold {
   const void* record(std::int64_t lane) const override;
   const float* sum(int block) const override;
   double block_value(int block) const override { return values_[block]; }
+  using Fold::release;
   void release() override {}
 
   const FoldCounters& counters() const override { return counters_; }
+  std::string path() const override { return "MPI_Iallreduce"; }
   std::size_t window_bytes() const override { return 0; }
   std::size_t private_bytes() const override { return private_bytes(topology_, layout_); }
 

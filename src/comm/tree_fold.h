@@ -1,89 +1,96 @@
 // ReduceKind::kFold: the tree over all lanes. Buckets go through three stages, each in order:
 // folded over the node (this rank's part), folded over nodes (this rank's shard, by its owner), and
-// back. On one node the first stage is all. Progress is made in push() on stream 0 and in finish().
+// back. On one node the first stage is all. Progress is made in push() on stream 0 and in finish();
+// it starts work, looks what is done, and never waits. Who adds is the engine's affair.
 #pragma once
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
-#include "exchange.h"
-#include "lane_stores.h"
-#include "node_memory.h"
+#include "fold_context.h"
+#include "fold_engine.h"
 #include "record_messages.h"
-#include "tile_runner.h"
 #include "wait.h"
 
 namespace lockstep::comm {
 
 class TreeFold final : public Fold {
  public:
-  // messages: a communicator of its own over all ranks, or MPI_COMM_NULL on one node.
-  TreeFold(Waiter& waiter, std::unique_ptr<FoldPlan> plan, std::unique_ptr<SharedWindow> window,
-           const FoldArithmetic& arithmetic, MPI_Comm messages);
-  ~TreeFold() override;
+  // path: for the start report.
+  TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context, std::unique_ptr<FoldEngine> engine,
+           std::string path);
 
-  LaneRange lanes(int stream) const override { return stores_.lanes(stream); }
+  LaneRange lanes(int stream) const override { return engine_->lanes(stream); }
   float* leaf(int stream, std::int64_t lane, int bucket) override;
+  void open(int stream, Stream& work) override { engine_->open(stream, work); }
+  void mark(int stream, int bucket, Stream& work) override { engine_->mark(stream, bucket, work); }
   void push(int stream, std::int64_t lane, int bucket) override;
   void set_record(std::int64_t lane, const void* record) override;
   void finish(std::int64_t step) override;
   const void* record(std::int64_t lane) const override;
   const float* sum(int block) const override;
-  double block_value(int block) const override;
-  void release() override;
+  double block_value(int block) const override { return *context_->value_place(block); }
+  void release() override { publish(memory_.released(local_), round_ - 1); }
+  void release(Stream& work) override;
 
   const FoldCounters& counters() const override { return counters_; }
-  std::size_t window_bytes() const override { return plan_->windows[local_].bytes; }
-  std::size_t private_bytes() const override { return plan_->private_bytes(); }
+  std::string path() const override { return path_; }
+  std::size_t window_bytes() const override { return plan_.windows[local_].bytes; }
+  std::size_t private_bytes() const override { return plan_.private_bytes(); }
+  std::size_t device_bytes() const override { return plan_.device_bytes(); }
 
  private:
   void begin_step();
   void progress();
-  void fold_part(int b);
-  void fold_part_for_owners(int b);
-  void fold_shard(int b);
-  void sum_returned(int b);
-  bool node_is_ready(int b) const;
+  void collect_parts();
+  void collect_shards();
+  void collect_returns();
+  void part_is_folded(int b);
+  bool all_local(Flag& (NodeMemory::*flag)(int, int) const, int b) const;
   bool shard_is_ready(int b);
+  bool return_is_ready(int b);
   void publish_records();
   bool records_here();
   void watch_flight();
   void await_release(int stream);
+  void look_at_release();
   std::byte* record_place(std::int64_t lane, std::int64_t round) const;
-  double* value_place(int block) const { return memory_.block_values(home_[block]) + block; }
+  bool computing() const { return engine_->late() && stored_ < plan_.buckets(); }
 
   Waiter& waiter_;
-  std::unique_ptr<FoldPlan> plan_;
-  NodeMemory memory_;
-  FoldArithmetic arithmetic_;
-  int node_, local_, locals_;
-  LaneStores stores_;
-  Pages tiles_;
-  TileRunner local_runner_, owner_runner_;
-  MPI_Comm messages_;
-  Pages inbox_;
-  std::optional<Exchange> exchange_;
+  const std::unique_ptr<FoldContext> context_;
+  const std::unique_ptr<FoldEngine> engine_;
+  const std::string path_;
+  const FoldPlan& plan_;
+  const NodeMemory& memory_;
+  std::optional<Exchange>& exchange_;
+  const int node_, local_, locals_;
   std::optional<RecordMessages> record_messages_;
-  std::vector<int> home_;                 // block -> local rank that holds its sum
   std::vector<int> lane_home_;            // lane -> local rank that holds its record, on one node
-  std::vector<int> cursor_;               // node -> local rank, while a shard is folded
   std::vector<std::int64_t> peer_bytes_;  // bucket -> read from peers' windows
 
   std::int64_t round_ = 1;  // steps begun, this one included
   std::int64_t step_ = -1;
   bool begun_ = false;
-  int folded_ = 0, owned_ = 0, returned_ = 0;  // buckets through each stage
+  struct Passed {  // buckets through a stage
+    int started = 0, done = 0;
+  };
+  int stored_ = 0;  // late engines: buckets of which this rank's stores are complete
+  Passed parts_, shards_, returns_;
   int awaited_bucket_ = 0;
   std::atomic<std::int64_t> records_set_{0};
   bool records_published_ = false;
   double flight_since_ = 0, flight_folding_ = 0;  // since when a bucket of ours is in flight
+  std::mutex releasing_;
+  std::atomic<bool> release_pending_{false};
   struct alignas(64) StreamState {
     std::int64_t round = 0;  // the step for which the peers have released this rank's window
     double waited = 0;
   };
   std::vector<StreamState> streams_;
-  double folding_ = 0;
   FoldCounters counters_;
 };
 

@@ -6,11 +6,13 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
 #include "lockstep/comm/node_store.h"
 #include "lockstep/device/device.h"
+#include "lockstep/device/tree_arithmetic.h"
 
 namespace lockstep::comm {
 
@@ -22,6 +24,12 @@ struct Range {
 struct FoldArithmetic {
   void (*add)(float* dst, const float* a, const float* b, std::int64_t n) = nullptr;
   double (*sum_of_squares)(const float* x, std::int64_t n) = nullptr;  // of one block
+};
+
+// Where leaves are written and sums are read: by default the host.
+struct FoldDevice {
+  Device* device = nullptr;  // one whose streams run late
+  TreeArithmetic* arithmetic = nullptr;
 };
 
 struct FoldLayout {
@@ -47,14 +55,20 @@ struct FoldCounters {
 //   for each accumulation and each lane dealt to a stream: write the lane's bucket into leaf(...),
 //   then push(...). When all lanes of all streams are pushed: finish(). Then read block_values() and
 //   sum(block) for every block; then release().
+// On a device whose streams run late all this is given, not done, but for finish(), which returns
+// when the sums are there:
+//   for each lane: open(stream, work); give the lane's work, with mark(stream, bucket, work) behind
+//   that which completes a bucket (or launch the graph that captured both); push() every bucket.
+//   Then finish(); give the work that reads sum(block), on the device, to some stream; release(it).
 class Fold {
  public:
   virtual ~Fold() = default;
   // The lanes of a stream of this rank, in the order in which they must be run.
   virtual LaneRange lanes(int stream) const = 0;
   // Where stream writes bucket `b` of `lane`: an address such that element e of the flat buffer
-  // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(). Holds
-  // old values, to be overwritten; what lies between blocks need not be written.
+  // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(); on a
+  // late device always the same for a stream and bucket, and never waited for. Holds old values, to
+  // be overwritten; what lies between blocks need not be written.
   virtual float* leaf(int stream, std::int64_t lane, int bucket) = 0;
   // On a device whose streams run late, before a lane's work is given: leaves of `stream` may be
   // overwritten by what `work` is given from now on.
@@ -71,26 +85,38 @@ class Fold {
   // Returns when the whole sum can be read and all lanes' records are here.
   virtual void finish(std::int64_t step) = 0;
   virtual const void* record(std::int64_t lane) const = 0;       // of any lane, after finish()
-  // The folded block's address (in some rank's window) and its sum of squares, after finish().
+  // The folded block's address (in some rank's window, or on a rank's device, which this rank's
+  // device can read) and its sum of squares, after finish().
   virtual const float* sum(int block) const = 0;
   virtual double block_value(int block) const = 0;
   // This rank has read all that it needs; its peers may overwrite theirs when all have said so.
   virtual void release() = 0;
+  // The same when all that `work` has been given so far is done: for late devices. Returns at once;
+  // the next push() says so to the peers, or any look in between.
+  virtual void release(Stream& /*work*/) { release(); }
 
   virtual const FoldCounters& counters() const = 0;
   virtual std::size_t window_bytes() const = 0;   // of this rank, for the ledger
   virtual std::size_t private_bytes() const = 0;
+  virtual std::size_t device_bytes() const { return 0; }
+  // How sums travel, for the start report: "peers by CUDA IPC", "pinned staging".
+  virtual std::string path() const = 0;
 };
 
 enum class ReduceKind { kFold, kMpi };  // kMpi: MPI_Iallreduce per bucket, outside the contract
 
-// What make_fold will need, before it is made: the same figures as window_bytes/private_bytes.
-struct FoldBytes { std::size_t window = 0, private_memory = 0; };
-FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind);
+// What make_fold will need, before it is made: the same figures as window_bytes/private_bytes, and
+// device_bytes where the path is the expected one: peers on a node, staging between nodes.
+struct FoldBytes { std::size_t window = 0, private_memory = 0, device = 0; };
+FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind,
+                     bool on_device = false);
 
-// Collective. If /dev/shm is too small for the windows, all ranks of the node take the between-node
-// path (each rank a node of its own) and a warning says so, with the remedy.
+// Collective. If /dev/shm is too small for the windows, or devices of a node cannot reach each
+// other's memory, all ranks of that node take the between-node path (each rank a node of its own)
+// and a warning says so, with the remedy. Throws UserError for kMpi on a device. `device` and its
+// arithmetic outlive the fold.
 std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& layout,
-                                const FoldArithmetic& arithmetic, ReduceKind kind);
+                                const FoldArithmetic& arithmetic, ReduceKind kind,
+                                const FoldDevice& device = {});
 
 }  // namespace lockstep::comm

@@ -1,0 +1,42 @@
+// What the parts of one fold share: the plan, the node's memory, and the messages between nodes.
+#pragma once
+#include <mpi.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "device_windows.h"
+#include "exchange.h"
+#include "node_memory.h"
+#include "pages.h"
+
+namespace lockstep::comm {
+
+class FoldContext {
+ public:
+  // messages: a communicator of its own over all ranks, or MPI_COMM_NULL on one node.
+  FoldContext(std::unique_ptr<FoldPlan> plan, std::unique_ptr<SharedWindow> window,
+              std::unique_ptr<DeviceWindows> devices, MPI_Comm messages);
+  ~FoldContext();
+  FoldContext(const FoldContext&) = delete;
+  FoldContext& operator=(const FoldContext&) = delete;
+
+  double* value_place(int block) const { return memory.block_values(home[block]) + block; }
+
+  const std::unique_ptr<FoldPlan> owned_plan;
+  const FoldPlan& plan;
+  const std::unique_ptr<DeviceWindows> devices;  // null: all sums are made on the host
+  const NodeMemory memory;
+  const int node, local, locals;
+  std::vector<int> home;  // block -> local rank that holds its sum
+  MPI_Comm messages;
+  std::optional<Exchange> exchange;  // several nodes
+
+ private:
+  Pages inbox_;
+  Buffer device_inbox_;
+  bool pinned_ = false;
+};
+
+}  // namespace lockstep::comm

@@ -1,0 +1,155 @@
+// The fold on a device whose streams run late, under mpirun: bit for bit the one tree, on every path
+// and in every order of the streams. A wait that is missing gives wrong numbers here.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "comm/device_messages.h"
+#include "comm/mpi_call.h"
+#include "lockstep/comm/fold.h"
+#include "lockstep/core/error.h"
+#include "support/device_fold_driver.h"
+#include "support/fold_driver.h"
+#include "support/late_device.h"
+#include "support/node_list.h"
+
+namespace lockstep::comm {
+namespace {
+
+const std::vector<std::int64_t> kSizes{1, 7, 300, 31, 4097, 33, 1000, 129};
+
+// As the vector loops do: the host's owners sum squares too.
+double sum_of_squares(const float* x, std::int64_t n) {
+  double total[16] = {};
+  for (std::int64_t i = 0; i < n; ++i) total[i % 16] += static_cast<double>(x[i]) * x[i];
+  for (int distance = 8; distance > 0; distance /= 2) {
+    for (int i = 0; i < distance; ++i) total[i] += total[i + distance];
+  }
+  return total[0];
+}
+FoldArithmetic host_arithmetic() { return {test::plain_arithmetic().add, sum_of_squares}; }
+
+struct Setting {
+  std::int64_t lanes = 8;
+  int streams = 1;
+  std::uint64_t seed = 0;
+  std::string nodes;
+  bool peers = true;
+  bool device_messages = false;
+  test::DriveOptions drive;
+};
+
+// Returns the fold's path.
+std::string expect_reference_bits(const Setting& s, int steps = 4) {
+  SCOPED_TRACE(fmt::format("{} lanes, {} streams, seed {}, nodes '{}', peers {}, messages {}, "
+                           "captured {}, threads {}",
+                           s.lanes, s.streams, s.seed, s.nodes, s.peers, s.device_messages,
+                           s.drive.captured, s.drive.threads));
+  set_device_memory_claim(s.device_messages);
+  const auto communicator = make_communicator({30, s.nodes});
+  test::LateDevice device(100 * s.seed + communicator->rank(), s.peers);
+  test::LateArithmetic arithmetic(device);
+  const FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
+  ::testing::internal::CaptureStderr();
+  const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
+                              {&device, &arithmetic});
+  ::testing::internal::GetCapturedStderr();
+  test::DeviceFoldDriver driver(*fold, layout, device, s.drive);
+  std::string difference;
+  for (int step = 0; step < steps; ++step) {
+    driver.run_step(step);
+    if (step > 0 && difference.empty()) difference = driver.check(step - 1);
+    driver.read(step);
+  }
+  if (difference.empty()) difference = driver.check(steps - 1);
+  EXPECT_EQ(communicator->max(difference.empty() ? 0 : 1), 0) << difference;
+  set_device_memory_claim(-1);
+  return fold->path();
+}
+
+int ranks() { return make_communicator({})->size(); }
+std::string alternating(int nodes) {
+  return test::node_list(ranks(), [=](int rank) { return rank % nodes; });
+}
+
+TEST(LateFold, equals_the_one_tree_for_any_number_of_lanes) {
+  for (std::int64_t lanes = ranks(); lanes <= 16; ++lanes) {
+    for (const int streams : {1, 3}) {
+      const std::string path =
+          expect_reference_bits({.lanes = lanes, .streams = streams,
+                                 .seed = static_cast<std::uint64_t>(lanes)}, 3);
+      EXPECT_EQ(path, ranks() == 1 ? "one rank" : "peers by CUDA IPC");
+    }
+  }
+}
+
+TEST(LateFold, equals_the_one_tree_in_every_order_of_the_streams) {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    expect_reference_bits({.lanes = 8, .streams = 2, .seed = seed,
+                           .drive = {seed % 2 == 1, seed % 4 > 1}}, 6);
+  }
+}
+
+TEST(LateFold, stages_where_devices_do_not_reach_each_other) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    const std::string path =
+        expect_reference_bits({.lanes = 6 + static_cast<std::int64_t>(seed),
+                               .streams = 1 + static_cast<int>(seed) % 3, .seed = seed,
+                               .peers = false, .drive = {seed % 2 == 1, false}});
+    EXPECT_EQ(path, ranks() == 1 ? "one rank" : "pinned staging (no peers here)");
+  }
+}
+
+TEST(LateFold, stages_between_nodes) {
+  if (ranks() == 1) return;
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    const int nodes = seed % 2 ? 2 : 3;
+    set_message_limit(seed % 3 == 0 ? 777 : INT64_MAX);
+    const std::string path =
+        expect_reference_bits({.lanes = 7 + static_cast<std::int64_t>(seed),
+                               .streams = 1 + static_cast<int>(seed) % 3, .seed = seed,
+                               .nodes = alternating(nodes)});
+    EXPECT_EQ(path, ranks() > nodes ? "peers by CUDA IPC, between nodes pinned staging"
+                                    : "pinned staging");
+  }
+  set_message_limit(INT64_MAX);
+}
+
+TEST(LateFold, sends_device_memory_where_mpi_takes_it) {
+  if (ranks() == 1) return;
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    const int nodes = seed % 2 ? 2 : 3;
+    const std::string path =
+        expect_reference_bits({.lanes = 7 + static_cast<std::int64_t>(seed),
+                               .streams = 1 + static_cast<int>(seed) % 3, .seed = seed,
+                               .nodes = alternating(nodes), .device_messages = true});
+    EXPECT_EQ(path, ranks() > nodes ? "peers by CUDA IPC, between nodes messages from device memory"
+                                    : "messages from device memory");
+  }
+}
+
+TEST(LateFold, knows_its_device_memory_beforehand) {
+  const auto communicator = make_communicator({});
+  test::LateDevice device(0);
+  test::LateArithmetic arithmetic(device);
+  const FoldLayout layout = test::make_layout(kSizes, 1500, 8, 2);
+  const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
+                              {&device, &arithmetic});
+  const FoldBytes bytes =
+      fold_bytes(communicator->topology(), layout, ReduceKind::kFold, true);
+  EXPECT_EQ(fold->window_bytes(), bytes.window);
+  EXPECT_EQ(fold->private_bytes(), bytes.private_memory);
+  EXPECT_EQ(fold->device_bytes(), bytes.device);
+}
+
+TEST(LateFold, refuses_sums_by_mpi) {
+  const auto communicator = make_communicator({});
+  test::LateDevice device(0);
+  test::LateArithmetic arithmetic(device);
+  EXPECT_THROW(make_fold(*communicator, test::make_layout(kSizes, 1500, 8, 1), host_arithmetic(),
+                         ReduceKind::kMpi, {&device, &arithmetic}),
+               UserError);
+}
+
+}  // namespace
+}  // namespace lockstep::comm
