@@ -5,7 +5,6 @@
 #include "kernels/common.cuh"
 #include "kernels/launch.h"
 #include "kernels/weight_order.h"
-#include "lockstep/core/error.h"
 
 namespace lockstep::kernels {
 namespace {
@@ -49,7 +48,6 @@ template <class T>
 void transpose(T* to, const float* from, std::int64_t n, std::int64_t rows, std::int64_t columns,
                cudaStream_t stream) {
   if (n * rows * columns == 0) return;
-  LOCKSTEP_CHECK(rows < (1 << 30) && columns < (1 << 30));
   const dim3 grid(static_cast<unsigned>(blocks_for(rows, kTile)),
                   static_cast<unsigned>(std::min(blocks_for(columns, kTile), kMostBlocks)),
                   static_cast<unsigned>(std::min(n, kMostBlocks)));
