@@ -1,0 +1,53 @@
+#include "tests/ptx/runtime/settings.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace lockstep::emulation {
+namespace {
+
+[[noreturn]] void refuse(const char* name, const char* text, const char* expected) {
+  std::fprintf(stderr, "emulated CUDA: %s=%s, but it wants %s\n", name, text, expected);
+  std::_Exit(2);
+}
+
+std::uint64_t number(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == 0) return otherwise;
+  char* end = nullptr;
+  std::uint64_t value = std::strtoull(text, &end, 10);
+  if (*end == 'K')
+    value <<= 10, ++end;
+  else if (*end == 'M')
+    value <<= 20, ++end;
+  else if (*end == 'G')
+    value <<= 30, ++end;
+  if (*end != 0)
+    refuse(name, text, "a whole number, with K, M or G behind it for 2^10, 2^20, 2^30");
+  return value;
+}
+
+Settings read() {
+  Settings s;
+  s.devices = static_cast<int>(number("LOCKSTEP_EMULATION_DEVICES", 4));
+  s.memory = number("LOCKSTEP_EMULATION_MEMORY", s.memory);
+  s.seed = number("LOCKSTEP_EMULATION_SEED", 0);
+  s.eager = number("LOCKSTEP_EMULATION_EAGER", 0) != 0;
+  s.peer_access = number("LOCKSTEP_EMULATION_PEER", 1) != 0;
+  s.ipc = number("LOCKSTEP_EMULATION_IPC", 1) != 0;
+  s.trace = number("LOCKSTEP_EMULATION_TRACE", 0) != 0;
+  if (const char* text = std::getenv("LOCKSTEP_EMULATION_CAPABILITY"); text != nullptr && *text)
+    if (std::sscanf(text, "%d.%d", &s.major, &s.minor) != 2)
+      refuse("LOCKSTEP_EMULATION_CAPABILITY", text, "a compute capability: 7.5, 8.0, 9.0");
+  return s;
+}
+
+}  // namespace
+
+const Settings& settings() {
+  static const Settings s = read();
+  return s;
+}
+
+}  // namespace lockstep::emulation

@@ -1,0 +1,22 @@
+// What the environment says about the machine to be played: see README.md in tests/ptx.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace lockstep::emulation {
+
+struct Settings {
+  int devices = 4;                            // LOCKSTEP_EMULATION_DEVICES
+  int major = 8, minor = 0;                   // LOCKSTEP_EMULATION_CAPABILITY=8.0
+  std::size_t memory = std::size_t{4} << 30;  // LOCKSTEP_EMULATION_MEMORY=512M, of each device
+  std::uint64_t seed = 0;                     // LOCKSTEP_EMULATION_SEED: which order of work
+  bool eager = false;                         // LOCKSTEP_EMULATION_EAGER=1: work runs at once
+  bool peer_access = true;                    // LOCKSTEP_EMULATION_PEER=0
+  bool ipc = true;                            // LOCKSTEP_EMULATION_IPC=0
+  bool trace = false;                         // LOCKSTEP_EMULATION_TRACE=1: work, as it runs
+};
+
+// Read once. A value that makes no sense ends the program with a sentence.
+const Settings& settings();
+
+}  // namespace lockstep::emulation
