@@ -1,5 +1,7 @@
 #include "ops/cost.h"
 
+#include "ops/pool_geometry.h"
+
 namespace lockstep::ops {
 
 bool keeps_activation_input(const Linear& d) {
@@ -39,6 +41,21 @@ Cost cost_of(const Convolution& c) {
   cost.backward_bytes =
       sizeof(float) * (x + y * (relu ? 2 : 1) + w + bias + (c.need_d_input ? x + w : 0));
   return cost;
+}
+
+Cost cost_of(const Pool& p) {
+  const double x = p.input.elements(), y = output_shape(p).elements();
+  double window = 1;
+  for (const std::int64_t k : p.kernel) window *= static_cast<double>(k);
+  const double winners = p.kind == PoolKind::kMax ? winner_bytes(p) * y : 0;
+  const double bytes = sizeof(float) * (x + y) + winners;
+  return {y * window, y * window, bytes, bytes};
+}
+
+Cost cost_of(const Embedding& d) {
+  const double n = static_cast<double>(d.rows * d.width);
+  const double table = static_cast<double>(d.vocabulary * d.width);
+  return {0, n, 8 * n, 12 * n + 4 * table};
 }
 
 Cost cost_of(const LinearCrossEntropy& d) {

@@ -8,6 +8,9 @@ namespace lockstep::ops {
 Cost cost_of(const Linear& d);
 // Places of the kernel that lie in the padding are counted, as everywhere in the field.
 Cost cost_of(const Convolution& c);
+// One comparison or addition for each place of a window.
+Cost cost_of(const Pool& p);
+Cost cost_of(const Embedding& d);
 // The usual three products, however they are computed.
 Cost cost_of(const LinearCrossEntropy& d);
 

@@ -4,6 +4,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
+#include "ops/cost.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 
@@ -42,11 +43,7 @@ class CpuEmbedding : public Op {
     }
   }
 
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.rows * d_.width);
-    const double table = static_cast<double>(d_.vocabulary * d_.width);
-    return {0, n, 8 * n, 12 * n + 4 * table};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   // Of a row's token in the table.
