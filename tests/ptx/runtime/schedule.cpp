@@ -19,13 +19,16 @@ namespace {
 constexpr unsigned kReranks = 4;
 constexpr auto kBackgroundPause = std::chrono::microseconds(200);
 
+constexpr std::uint64_t kStep = 0x9E3779B97F4A7C15u;  // of SplitMix64
+
 struct Queue {
   std::condition_variable changed;
   std::vector<TaskPtr> ready;
   std::vector<std::deque<TaskPtr>> given;  // of each device, in the order given; done ones go late
   bool executing = false;                  // some thread runs work of a device
   int waiting = 0;                         // threads in changed.wait
-  std::uint64_t random = settings().seed * 0x9E3779B97F4A7C15u + 1;
+  std::uint64_t seed = settings().seed;
+  std::uint64_t random = seed * kStep + 1;
   std::uint64_t numbers = 0;  // tasks given
   bool background = false;
   bool ended = false;  // the program exits: the background runs nothing more
@@ -40,7 +43,7 @@ thread_local bool host_function = false;
 
 // SplitMix64 (Steele et al. 2014).
 std::uint64_t draw() {
-  std::uint64_t z = queue().random += 0x9E3779B97F4A7C15u;
+  std::uint64_t z = queue().random += kStep;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return z ^ (z >> 31);
@@ -173,7 +176,7 @@ void settle(Lock& lock) {
     return;
   }
   // A quarter of the seeds lets the device keep up with the host a little, another quarter nearly.
-  const std::uint64_t pace = settings().seed % 4;
+  const std::uint64_t pace = queue().seed % 4;
   if (pace == 2 && draw() % 4 == 0) advance(lock);
   if (pace == 3)
     while (draw() % 4 != 0) advance(lock);
@@ -207,7 +210,10 @@ void finish_device(Lock& lock, int device) {
   run_until(lock, [=] { return given(device).empty() || given(device).front()->number > last; });
 }
 
-bool device_idle(int device) { return given(device).empty(); }
+void set_seed(std::uint64_t seed) {
+  queue().seed = seed;
+  queue().random = seed * kStep + 1;
+}
 
 void run_in_background() {
   if (queue().background) return;
@@ -221,3 +227,9 @@ void run_in_background() {
 }
 
 }  // namespace lockstep::emulation
+
+extern "C" __attribute__((visibility("default"))) void lockstep_emulation_set_seed(
+    std::uint64_t seed) {
+  lockstep::emulation::Lock lock(lockstep::emulation::state_mutex());
+  lockstep::emulation::set_seed(seed);
+}

@@ -66,7 +66,9 @@ inline void run_until_done(Lock& lock, TaskPtr task) {
 void advance(Lock& lock);
 // All tasks of the device that were given before this call.
 void finish_device(Lock& lock, int device);
-bool device_idle(int device);
+
+// The orders that are drawn from now on. Tests reach it by name: lockstep_emulation_set_seed.
+void set_seed(std::uint64_t seed);
 
 // From now on a thread in the background runs work, as a device does by itself: another process
 // may wait for an event of this one.

@@ -36,6 +36,7 @@ Settings read() {
   s.eager = number("LOCKSTEP_EMULATION_EAGER", 0) != 0;
   s.peer_access = number("LOCKSTEP_EMULATION_PEER", 1) != 0;
   s.ipc = number("LOCKSTEP_EMULATION_IPC", 1) != 0;
+  s.guard = static_cast<int>(number("LOCKSTEP_EMULATION_GUARD", 1));
   s.trace = number("LOCKSTEP_EMULATION_TRACE", 0) != 0;
   if (const char* text = std::getenv("LOCKSTEP_EMULATION_CAPABILITY"); text != nullptr && *text)
     if (std::sscanf(text, "%d.%d", &s.major, &s.minor) != 2)

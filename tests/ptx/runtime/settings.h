@@ -13,7 +13,10 @@ struct Settings {
   bool eager = false;                         // LOCKSTEP_EMULATION_EAGER=1: work runs at once
   bool peer_access = true;                    // LOCKSTEP_EMULATION_PEER=0
   bool ipc = true;                            // LOCKSTEP_EMULATION_IPC=0
-  bool trace = false;                         // LOCKSTEP_EMULATION_TRACE=1: work, as it runs
+  // LOCKSTEP_EMULATION_GUARD: whether the host dies that touches device memory. 0: no; 1: yes, but
+  // large memory is not closed after every wait; 2: always, at 0.3 us a page and wait.
+  int guard = 1;
+  bool trace = false;  // LOCKSTEP_EMULATION_TRACE=1: work, as it runs
 };
 
 // Read once. A value that makes no sense ends the program with a sentence.
