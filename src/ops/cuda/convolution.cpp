@@ -10,6 +10,7 @@
 #include "ops/cuda/convolution_plan.h"
 #include "ops/cuda/make.h"
 #include "ops/cuda/parts.h"
+#include "ops/cuda/pointwise.h"
 
 namespace lockstep::ops {
 namespace {
@@ -67,25 +68,35 @@ class CudaConvolution final : public Op {
       round(rounded, args.inputs[0], pixels_in_, c_.input[-1], args.stream);
       x = rounded;
     }
-    plans_.forward.run(x, weights(args), args.output, at<void>(args, scratch_), args.stream);
-    if (!c_.bias && c_.activation == Activation::kNone) return;
-    kernels::BiasActivation<float> end{.rows = pixels_out_, .columns = c_.out_channels};
-    end.z = args.output, end.y = args.output;
-    end.bias = c_.bias ? args.parameters[1] : nullptr;
-    end.activation = c_.activation;
-    kernels::bias_activation(end, cuda::native(args.stream));
+    void* const z = bf16_ ? at<void>(args, result_) : args.output;
+    plans_.forward.run(x, weights(args), z, at<void>(args, scratch_), args.stream);
+    if (!bf16_ && !c_.bias && c_.activation == Activation::kNone) return;
+    const float* const bias = c_.bias ? args.parameters[1] : nullptr;
+    bf16_ ? finish(args, static_cast<const Bf16*>(z), bias)
+          : finish(args, static_cast<const float*>(z), bias);
   }
 
   void backward(const Args& args) const override {
     const void* const dy = gradient(args);
     const void* const x = bf16_ ? Parts::at<void>(args.saved, saved_x_) : args.inputs[0];
-    float* const dw = reorders() ? at<float>(args, dw_) : args.d_parameters[0];
+    void* const dw = bf16_ || reorders() ? at<void>(args, result_) : args.d_parameters[0];
     plans_.weights.run(x, dw, dy, at<void>(args, scratch_), args.stream);
-    if (reorders())
-      kernels::transpose_each(args.d_parameters[0], dw, c_.out_channels, places_, group_in_,
-                              cuda::native(args.stream));
-    if (plans_.data && args.d_inputs[0] != nullptr)
-      plans_.data->run(args.d_inputs[0], weights(args), dy, at<void>(args, scratch_), args.stream);
+    const cudaStream_t stream = cuda::native(args.stream);
+    if (bf16_)
+      kernels::transpose_each(args.d_parameters[0], static_cast<const Bf16*>(dw), c_.out_channels,
+                              places_, group_in_, stream);
+    else if (reorders())
+      kernels::transpose_each(args.d_parameters[0], static_cast<const float*>(dw), c_.out_channels,
+                              places_, group_in_, stream);
+    if (!plans_.data || args.d_inputs[0] == nullptr) return;
+    void* const dx = bf16_ ? at<void>(args, result_) : args.d_inputs[0];
+    plans_.data->run(dx, weights(args), dy, at<void>(args, scratch_), args.stream);
+    if (bf16_)
+      kernels::bias_activation(kernels::BiasActivation<Bf16>{.rows = pixels_in_,
+                                                             .columns = c_.input[-1],
+                                                             .z = static_cast<const Bf16*>(dx),
+                                                             .y = args.d_inputs[0]},
+                               stream);
   }
 
   std::size_t saved_bytes() const override { return saved_.bytes(); }
@@ -125,7 +136,11 @@ class CudaConvolution final : public Op {
       dy_ = workspace_.add(y / 2);
     else if (c_.activation == Activation::kRelu)
       dy_ = workspace_.add(y);
-    if (reorders()) dw_ = workspace_.add(sizeof(float) * weight_elements());
+    const std::size_t dw = (bf16_ ? sizeof(Bf16) : sizeof(float)) * weight_elements();
+    if (bf16_)
+      result_ = workspace_.add(std::max({x, y / 2, dw}));
+    else if (reorders())
+      result_ = workspace_.add(dw);
     if (c_.bias)
       sums_ = workspace_.add(kernels::bias_workspace_bytes(pixels_out_, c_.out_channels));
     const std::size_t data = plans_.data ? plans_.data->workspace_bytes() : 0;
@@ -146,6 +161,13 @@ class CudaConvolution final : public Op {
     kernels::bias_activation(
         kernels::BiasActivation<float>{.rows = rows, .columns = columns, .z = from, .y_bf16 = to},
         cuda::native(stream));
+  }
+
+  template <class Z>
+  void finish(const Args& args, const Z* z, const float* bias) const {
+    kernels::BiasActivation<Z> end{.rows = pixels_out_, .columns = c_.out_channels};
+    end.z = z, end.y = args.output, end.bias = bias, end.activation = c_.activation;
+    kernels::bias_activation(end, cuda::native(args.stream));
   }
 
   // The gradient behind relu, as a factor of the convolutions; also writes d_bias.
@@ -172,7 +194,7 @@ class CudaConvolution final : public Op {
   Plans plans_;
   std::int64_t group_in_, pixels_in_, pixels_out_, places_ = 1;
   Parts saved_, workspace_;
-  Parts::Part saved_x_, evaluated_x_, dy_, dw_, sums_, scratch_;
+  Parts::Part saved_x_, evaluated_x_, dy_, result_, sums_, scratch_;
 };
 
 }  // namespace
@@ -181,12 +203,13 @@ class CudaConvolution final : public Op {
 bool bf16_pays_on_cuda(const Device& device, const Convolution& c) {
   constexpr int kFirst = 80;
   if (as_cuda(device).capability() < kFirst) return false;
-  return Plans(device, c, Precision::kBf16).missing() == nullptr;
+  return is_pointwise(c) || Plans(device, c, Precision::kBf16).missing() == nullptr;
 }
 
 std::unique_ptr<Op> make_cuda(Device& device, const Convolution& c) {
   LOCKSTEP_CHECK(c.activation == Activation::kNone || c.activation == Activation::kRelu);
   output_shape(c);
+  if (is_pointwise(c)) return make_pointwise(device, c);
   return std::make_unique<CudaConvolution>(device, c);
 }
 

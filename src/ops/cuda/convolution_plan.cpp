@@ -109,22 +109,25 @@ Names names_of(Direction direction) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y};
 }
 
-// cuDNN tells the groups from the channels of x and w.
-CudnnDescriptor graph_of(cudnnHandle_t handle, const Convolution& c, Direction direction,
-                         Precision precision) {
-  const cudnnDataType_t factor =
+// The graph last, behind the descriptors that it is made of. cuDNN tells the groups from the
+// channels of x and w.
+std::vector<CudnnDescriptor> graph_of(cudnnHandle_t handle, const Convolution& c,
+                                      Direction direction, Precision precision) {
+  const cudnnDataType_t type =
       precision == Precision::kBf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-  const auto type = [&](Direction written) {
-    return direction == written ? CUDNN_DATA_FLOAT : factor;
-  };
   const Extents weights =
       channels_last(c.out_channels, c.input[-1] / c.groups, two_or_more(c.kernel, 1));
   const Names names = names_of(direction);
+  std::vector<CudnnDescriptor> made;
+  made.push_back(convolution(c));
+  made.push_back(tensor(activations(c.input), kX, type));
+  made.push_back(tensor(weights, kW, type));
+  made.push_back(tensor(activations(output_shape(c)), kY, type));
   CudnnDescriptor operation(names.operation);
-  operation.set(names.convolution, convolution(c));
-  operation.set(names.x, tensor(activations(c.input), kX, type(Direction::kData)));
-  operation.set(names.w, tensor(weights, kW, type(Direction::kWeights)));
-  operation.set(names.y, tensor(activations(output_shape(c)), kY, type(Direction::kForward)));
+  operation.set(names.convolution, made[0]);
+  operation.set(names.x, made[1]);
+  operation.set(names.w, made[2]);
+  operation.set(names.y, made[3]);
   operation.set(names.alpha, 1.0f);
   operation.set(names.beta, 0.0f);
   operation.finalize("a cuDNN operation");
@@ -132,7 +135,9 @@ CudnnDescriptor graph_of(cudnnHandle_t handle, const Convolution& c, Direction d
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
   graph.finalize("a cuDNN graph");
-  return graph;
+  made.push_back(std::move(operation));
+  made.push_back(std::move(graph));
+  return made;
 }
 
 std::string joined(const Numbers& numbers) { return fmt::format("{}", fmt::join(numbers, "x")); }
@@ -169,7 +174,8 @@ bool keeps_contract(const CudnnDescriptor& engine, bool exact) {
 std::string text_of(const CudnnDescriptor& configuration, const CudnnDescriptor& engine) {
   std::string text = fmt::format("engine {}", engine.read_number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
   for (const CudnnDescriptor& knob : configuration.read_descriptors(
-           CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR)) {
+           CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
+           CUDNN_KNOB_TYPE_COUNTS)) {
     cudnnBackendKnobType_t type{};
     knob.read(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type);
     text += fmt::format(" {}={}", static_cast<int>(type),
@@ -193,15 +199,15 @@ ConvolutionPlan::ConvolutionPlan(const Device& device, const Convolution& c, Dir
                                  Precision precision)
     : problem_(problem_of(c, direction, precision)),
       handle_(cudnn_handle(as_cuda(device))),
-      graph_(graph_of(handle_, c, direction, precision)),
-      exact_(precision == Precision::kFp32) {
+      exact_(precision == Precision::kFp32),
+      graph_(graph_of(handle_, c, direction, precision)) {
   if (const auto recorded = algorithms().find(problem_)) {
     if (*recorded != kNone) use_recorded(*recorded);
     return;
   }
   choose();
-  algorithms().record(
-      problem_, plan_ ? fmt::format("{} {}", cudnnGetVersion(), engine_) : std::string(kNone));
+  algorithms().record(problem_, available() ? fmt::format("{} {}", cudnnGetVersion(), engine_)
+                                            : std::string(kNone));
 }
 
 // Makes the plan from its text, the way that a resumed run does.
@@ -209,34 +215,42 @@ cudnnStatus_t ConvolutionPlan::build(const std::string& text) {
   std::string_view left = text;
   if (!left.starts_with("engine ")) throw DataError("'{}' is no engine of cuDNN", text);
   left.remove_prefix(7);
+  std::vector<CudnnDescriptor> made;
+  cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
+  const auto finish = [&](CudnnDescriptor d) {
+    if (status == CUDNN_STATUS_SUCCESS) status = d.try_finalize();
+    made.push_back(std::move(d));
+    return made.back().get();
+  };
   CudnnDescriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-  engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph_);
+  engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph_.back());
   engine.set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, take_number(left, text));
-  if (const auto status = engine.try_finalize(); status != CUDNN_STATUS_SUCCESS) return status;
-  std::vector<CudnnDescriptor> knobs;
-  std::vector<cudnnBackendDescriptor_t> raw;
-  while (!left.empty()) {
+  const cudnnBackendDescriptor_t finished_engine = finish(std::move(engine));
+  std::vector<cudnnBackendDescriptor_t> knobs;
+  while (!left.empty() && status == CUDNN_STATUS_SUCCESS) {
     const auto type = static_cast<cudnnBackendKnobType_t>(take_number(left, text));
-    CudnnDescriptor& knob = knobs.emplace_back(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+    CudnnDescriptor knob(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
     knob.set(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type);
     knob.set(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, take_number(left, text));
-    if (const auto status = knob.try_finalize(); status != CUDNN_STATUS_SUCCESS) return status;
-    raw.push_back(knob.get());
+    knobs.push_back(finish(std::move(knob)));
   }
+  if (status != CUDNN_STATUS_SUCCESS) return status;
   CudnnDescriptor configuration(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
-  configuration.set(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
-  if (!raw.empty())
+  configuration.set(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                    &finished_engine);
+  if (!knobs.empty())
     configuration.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                      static_cast<std::int64_t>(raw.size()), raw.data());
-  if (const auto status = configuration.try_finalize(); status != CUDNN_STATUS_SUCCESS)
-    return status;
+                      static_cast<std::int64_t>(knobs.size()), knobs.data());
+  const cudnnBackendDescriptor_t finished = finish(std::move(configuration));
+  if (status != CUDNN_STATUS_SUCCESS) return status;
   CudnnDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle_);
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
-  if (const auto status = plan.try_finalize(); status != CUDNN_STATUS_SUCCESS) return status;
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &finished);
+  finish(std::move(plan));
+  if (status != CUDNN_STATUS_SUCCESS) return status;
   workspace_bytes_ =
-      static_cast<std::size_t>(plan.read_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
-  plan_ = std::move(plan);
+      static_cast<std::size_t>(made.back().read_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
+  plan_ = std::move(made);
   engine_ = text;
   return CUDNN_STATUS_SUCCESS;
 }
@@ -261,13 +275,15 @@ void ConvolutionPlan::choose() {
   std::string large;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     CudnnDescriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph_);
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph_.back());
     heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) continue;
+    const std::int64_t offered =
+        heuristics.read(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
     for (const CudnnDescriptor& configuration : heuristics.read_descriptors(
-             CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
+             CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, offered)) {
       const auto engine = configuration.read_descriptors(CUDNN_ATTR_ENGINECFG_ENGINE,
-                                                         CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+                                                         CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
       if (engine.empty() || !keeps_contract(engine[0], exact_)) continue;
       const std::string text = text_of(configuration, engine[0]);
       if (build(text) != CUDNN_STATUS_SUCCESS) continue;
@@ -275,7 +291,7 @@ void ConvolutionPlan::choose() {
       if (large.empty()) large = text;
     }
   }
-  plan_.reset();
+  plan_.clear();
   if (!large.empty()) build(large);
 }
 
@@ -289,7 +305,7 @@ void ConvolutionPlan::run(const void* x, const void* w, const void* y, void* wor
            pointers.data());
   pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
   pack.finalize("cuDNN's pointers");
-  execute(handle_, plan_->get(), pack.get(), cuda::native(stream), problem_);
+  execute(handle_, plan_.back().get(), pack.get(), cuda::native(stream), problem_);
 }
 
 }  // namespace lockstep::ops

@@ -65,15 +65,16 @@ class CudnnDescriptor {
     read(name, CUDNN_TYPE_INT64, 1, &value);
     return value;
   }
-  // The library writes into descriptors that were made before.
+  // At most `room`: the library writes into descriptors that were made before. Not all attributes
+  // tell their number when asked for none.
   std::vector<CudnnDescriptor> read_descriptors(cudnnBackendAttributeName_t name,
-                                                cudnnBackendDescriptorType_t type) const {
-    const std::int64_t count = read(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
+                                                cudnnBackendDescriptorType_t type,
+                                                std::int64_t room) const {
     std::vector<CudnnDescriptor> descriptors;
     std::vector<cudnnBackendDescriptor_t> raw;
-    for (std::int64_t i = 0; i < count; ++i) raw.push_back(descriptors.emplace_back(type).get());
-    if (count == 0) return descriptors;
-    const std::int64_t written = read(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, raw.data());
+    for (std::int64_t i = 0; i < room; ++i) raw.push_back(descriptors.emplace_back(type).get());
+    if (room == 0) return descriptors;
+    const std::int64_t written = read(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, room, raw.data());
     while (static_cast<std::int64_t>(descriptors.size()) > written) descriptors.pop_back();
     return descriptors;
   }

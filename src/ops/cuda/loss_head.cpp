@@ -25,9 +25,8 @@ using Bf16 = __nv_bfloat16;
 
 constexpr std::int64_t kTile = 128;  // rows that a product's tiles have; blocks are whole tiles
 
-std::int64_t block_rows(const LinearCrossEntropy& d) {
-  constexpr std::int64_t kLogits = 256 << 20;  // bytes
-  const std::int64_t fit = kLogits / (static_cast<std::int64_t>(sizeof(float)) * d.classes);
+std::int64_t block_rows(const LinearCrossEntropy& d, std::int64_t logits_bytes) {
+  const std::int64_t fit = logits_bytes / (static_cast<std::int64_t>(sizeof(float)) * d.classes);
   const std::int64_t most = std::max(fit / kTile * kTile, kTile);
   const std::int64_t blocks = (d.rows + most - 1) / most;
   const std::int64_t even = (d.rows + blocks - 1) / blocks;
@@ -49,11 +48,11 @@ struct Products {
 
 class CudaLossHead final : public LossHead {
  public:
-  CudaLossHead(Device& device, const LinearCrossEntropy& d)
+  CudaLossHead(Device& device, const LinearCrossEntropy& d, std::int64_t logits_bytes)
       : device_(device),
         d_(d),
         bf16_(d.precision == Precision::kBf16),
-        block_(block_rows(d)),
+        block_(block_rows(d, logits_bytes)),
         products_(device, d, block_) {
     LOCKSTEP_CHECK(d.rows > 0 && d.in > 0 && d.classes > 0, "loss head of {} x {} to {} classes",
                    d.rows, d.in, d.classes);
@@ -88,8 +87,8 @@ class CudaLossHead final : public LossHead {
     logits_ = workspace_.add(sizeof(float) * block_ * d_.classes);
     losses_ = workspace_.add(sizeof(double) * block_);
     ranks_ = workspace_.add(sizeof(std::int32_t) * block_);
+    x_ = workspace_.add((bf16_ ? sizeof(Bf16) : sizeof(float)) * block_ * d_.in);
     if (bf16_) {
-      x_ = workspace_.add(sizeof(Bf16) * block_ * d_.in);
       d_logits_ = workspace_.add(sizeof(Bf16) * block_ * d_.classes);
     }
     if (d_.bias) {
@@ -116,11 +115,7 @@ class CudaLossHead final : public LossHead {
     const std::int64_t rows = std::min(block_, d_.rows - begin);
     const std::int64_t valid = std::min(rows, args.valid - begin);
     const Products& products = rows == block_ ? products_ : *last_;
-    const void* x = args.x + begin * d_.in;
-    if (bf16_) {
-      round(at<Bf16>(args, x_), args.x + begin * d_.in, rows, d_.in, args.stream);
-      x = at<Bf16>(args, x_);
-    }
+    const void* const x = block_input(args, begin, rows, valid);
     float* const logits = at<float>(args, logits_);
     const void* const w = bf16_ ? args.packed : args.parameters[0];
     products.forward.run(
@@ -137,6 +132,22 @@ class CudaLossHead final : public LossHead {
     float* const dw = args.d_parameters[0];
     products.weights.run({.a = d_logits, .b = x, .c = dw, .added = begin > 0 ? dw : nullptr},
                          at<void>(args, scratch_), args.stream);
+  }
+
+  // x of a block as a factor of the products. What lies in rows that do not count may be anything,
+  // and must not reach dW by 0 * NaN.
+  const void* block_input(const HeadArgs& args, std::int64_t begin, std::int64_t rows,
+                          std::int64_t valid) const {
+    const float* const x = args.x + begin * d_.in;
+    if (!bf16_ && valid == rows) return x;
+    const std::size_t row = (bf16_ ? sizeof(Bf16) : sizeof(float)) * d_.in;
+    auto* const own = at<std::byte>(args, x_);
+    if (bf16_)
+      round(at<Bf16>(args, x_), x, valid, d_.in, args.stream);
+    else
+      device_.copy(own, x, row * valid, *args.stream);
+    device_.fill(own + row * valid, 0, row * (rows - valid), *args.stream);
+    return own;
   }
 
   // Losses and metrics of the block, then the logits' gradient in their place.
@@ -198,8 +209,9 @@ class CudaLossHead final : public LossHead {
 
 }  // namespace
 
-std::unique_ptr<LossHead> make_cuda(Device& device, const LinearCrossEntropy& d) {
-  return std::make_unique<CudaLossHead>(device, d);
+std::unique_ptr<LossHead> make_cuda(Device& device, const LinearCrossEntropy& d,
+                                    std::int64_t logits_bytes) {
+  return std::make_unique<CudaLossHead>(device, d, logits_bytes);
 }
 
 }  // namespace lockstep::ops

@@ -5,6 +5,7 @@
 #include "lockstep/ops/loss.h"
 #include "lockstep/ops/loss_head.h"
 #include "lockstep/ops/op.h"
+#include "lockstep/ops/tree_arithmetic.h"
 
 namespace lockstep::ops {
 
@@ -22,7 +23,10 @@ std::unique_ptr<Op> make_cuda(Device& device, const Embedding& d);
 std::unique_ptr<Op> make_cuda(Device& device, const Positions& d);
 std::unique_ptr<Op> make_cuda(Device& device, const Attention& d);
 std::unique_ptr<Op> make_cuda(Device& device, const SwiGlu& d);
-std::unique_ptr<LossHead> make_cuda(Device& device, const LinearCrossEntropy& d);
+// logits_bytes: of the block of logits that exists at a time.
+std::unique_ptr<LossHead> make_cuda(Device& device, const LinearCrossEntropy& d,
+                                    std::int64_t logits_bytes = 256 << 20);
 std::unique_ptr<Loss> make_cuda(Device& device, const LossForm& d);
+std::unique_ptr<TreeArithmetic> make_cuda_tree_arithmetic();
 
 }  // namespace lockstep::ops
