@@ -239,8 +239,8 @@ class LayoutBuilder {
         if (when.runs()) layout_.ops[i].workspace[d] = add(ops_[i]->workspace_bytes(), when);
       }
     }
-    layout_.head_workspace =
-        add(input_.head_workspace_bytes, {schedule_.loss_time(), schedule_.loss_time()});
+    layout_.loss_workspace =
+        add(input_.loss_workspace_bytes, {schedule_.loss_time(), schedule_.loss_time()});
     layout_.workspace = place(lifetimes);
   }
 

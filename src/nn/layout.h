@@ -34,7 +34,7 @@ struct OpSlots {
 struct Layout {
   std::vector<OpSlots> ops;
   int data = 0, loss_input = -1, d_loss_input = -1;
-  int head_workspace = -1;  // in workspace
+  int loss_workspace = -1;  // of the loss or the head, in workspace
   std::vector<int> ties;    // gradient of a shared weight, from its reader to the embedding
   Placement placement;
   // By slot: the buffer lives in one sweep and holds one slice at a time.
@@ -49,7 +49,7 @@ struct LayoutInput {
   const Repeats& repeats;
   const Schedule& schedule;
   std::int64_t microbatch = 1;
-  std::size_t head_workspace_bytes = 0;
+  std::size_t loss_workspace_bytes = 0;
   bool trains = true;
 };
 Layout make_layout(const LayoutInput& input);

@@ -1,7 +1,6 @@
 #include "lockstep/nn/program.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "lockstep/core/error.h"
 #include "nn/program_impl.h"
@@ -38,44 +37,53 @@ void Program::bind(const float* parameters) { impl_->bind(parameters); }
 
 void Program::pack() {
   for (std::size_t i = 0; i < impl_->packed_offsets.size(); ++i) impl_->pack_op(i);
+  impl_->updated->record(stream(0));
 }
 void Program::pack(int p) {
   for (const std::size_t i : impl_->readers[p]) impl_->pack_op(i);
 }
 
 float* Program::input(int stream) const {
+  if (Staging* const staging = impl_->streams[stream].staging.get()) return staging->input();
   return impl_->address(impl_->streams[stream], impl_->layout.data);
 }
 std::int32_t* Program::labels(int stream) const {
+  if (Staging* const staging = impl_->streams[stream].staging.get()) return staging->labels();
   return impl_->streams[stream].labels.as<std::int32_t>();
 }
-float* Program::targets(int stream) const { return impl_->streams[stream].targets.as<float>(); }
+float* Program::targets(int stream) const {
+  if (Staging* const staging = impl_->streams[stream].staging.get()) return staging->targets();
+  return impl_->streams[stream].targets.as<float>();
+}
 const float* Program::output(int stream) const {
   LOCKSTEP_CHECK(!impl_->lowered.head, "the logits of a fused head are never in memory");
-  return impl_->address(impl_->streams[stream], impl_->layout.loss_input);
+  const StreamState& s = impl_->streams[stream];
+  const float* const logits = impl_->address(s, impl_->layout.loss_input);
+  return s.staging ? s.staging->fetch_output(logits) : logits;
 }
 
-void Program::wait(int stream) { impl_->streams[stream].stream->synchronize(); }
+void Program::wait(int stream) {
+  if (Staging* const staging = impl_->streams[stream].staging.get()) staging->finish();
+}
+bool Program::done(int stream) const {
+  const Staging* const staging = impl_->streams[stream].staging.get();
+  return staging == nullptr || staging->done();
+}
 Stream& Program::stream(int stream) const { return *impl_->streams[stream].stream; }
 
 void Program::train(int stream, RandomKey random, GradientSink& sink, ops::LaneRecord& record) {
-  const Impl::Pass pass{stream, ops::Mode::kTrain, random};
-  impl_->forward(pass);
-  impl_->run_loss(pass, impl_->options.microbatch, &sink, record);
-  impl_->backward(pass, sink);
+  impl_->train({stream, ops::Mode::kTrain, random}, sink, record);
 }
 
 void Program::evaluate(int stream, std::int64_t valid, ops::LaneRecord& record) {
-  const Impl::Pass pass{stream, ops::Mode::kEvaluate, {}};
-  impl_->forward(pass);
-  impl_->run_loss(pass, valid, nullptr, record);
+  impl_->evaluate({stream, ops::Mode::kEvaluate, {}}, valid, record);
 }
 
 void Program::infer(int stream, std::int64_t position) {
   const ProgramOptions& o = impl_->options;
   LOCKSTEP_CHECK(position >= 0 && position + o.sample[0] <= o.cache,
                  "tokens {} to {} of a cache of {}", position, position + o.sample[0], o.cache);
-  impl_->forward({stream, ops::Mode::kEvaluate, {}, position});
+  impl_->infer({stream, ops::Mode::kEvaluate, {}, position});
 }
 
 void Program::continue_from(const Program& other) {
@@ -83,7 +91,8 @@ void Program::continue_from(const Program& other) {
   const Buffer& to = impl_->streams[0].state;
   LOCKSTEP_CHECK(from.bytes() == to.bytes() && impl_->options.cache == other.impl_->options.cache,
                  "caches of {} and {} bytes", from.bytes(), to.bytes());
-  std::memcpy(to.data(), from.data(), to.bytes());
+  other.impl_->streams[0].stream->synchronize();
+  impl_->device.copy(to.data(), from.data(), to.bytes(), stream(0));
 }
 
 std::int64_t Program::largest_tensor() const {
@@ -114,6 +123,9 @@ std::vector<LedgerRow> Program::ledger() const {
       {"activations", s.arena.bytes() * streams, note},
       {"workspace", s.workspace.bytes() * streams, "scratch of the ops at work"},
       {"packed weights", impl_->packed.bytes(), "in the kernels' own layout"}};
+  if (s.staging)
+    rows.push_back({"pinned staging", s.staging->host_bytes() * streams,
+                    "inputs, records and logits on their way", true});
   if (s.state.bytes() > 0)
     rows.push_back({"keys and values", s.state.bytes() * streams,
                     fmt::format("of up to {} tokens", impl_->options.cache)});
@@ -134,7 +146,7 @@ std::vector<std::string> Program::layers_left_in_fp32() const {
   std::vector<std::string> layers;
   for (const OpSpec& spec : impl_->lowered.ops) {
     const auto* c = std::get_if<ops::Convolution>(&spec.description);
-    if (c != nullptr && c->precision == ops::Precision::kBf16 && !ops::bf16_pays(*c))
+    if (c != nullptr && c->precision == ops::Precision::kBf16 && !ops::bf16_pays(impl_->device, *c))
       layers.push_back(spec.layer);
   }
   return layers;

@@ -32,14 +32,14 @@ const ProgramOptions& checked(const ProgramOptions& options) {
 
 }  // namespace
 
-Program::Impl::Impl(Device& device, const std::vector<LayerSpec>& layers,
-                    const ProgramOptions& given)
-    : options(checked(given)),
-      graph(make_graph(
-          layers, {given.sample, given.outputs, given.tokens, given.labels, given.cache})),
+Program::Impl::Impl(Device& on, const std::vector<LayerSpec>& layers, const ProgramOptions& given)
+    : device(on),
+      options(checked(given)),
+      graph(make_graph(layers,
+                       {given.sample, given.outputs, given.tokens, given.labels, given.cache})),
       lowered(lower(graph, {given.microbatch, given.precision, with_head(given), given.cache})),
       readers(lowered.table.size()) {
-  std::size_t packed_bytes = 0, state_bytes = 0, head_workspace = 0;
+  std::size_t packed_bytes = 0, state_bytes = 0, loss_workspace = 0;
   for (const OpSpec& spec : lowered.ops) {
     if (!spec.parameters.empty()) readers[spec.parameters.front()].push_back(ops.size());
     ops.push_back(make_op(device, spec.description));
@@ -50,28 +50,41 @@ Program::Impl::Impl(Device& device, const std::vector<LayerSpec>& layers,
     readers[lowered.head->parameters.front()].push_back(head());
     loss_head = ops::make_loss_head(device, lowered.head->description);
     packed_offsets.push_back(reserve(packed_bytes, loss_head->packed_bytes()));
-    head_workspace = loss_head->workspace_bytes();
+    loss_workspace = loss_head->workspace_bytes();
   } else {
     loss = ops::make(device, ops::LossForm{options.loss, options.microbatch * options.labels,
                                            options.outputs, options.metrics});
+    loss_workspace = loss->workspace_bytes();
   }
   repeats = find_repeats(lowered, ops, options.recompute);
   schedule = make_schedule(lowered, ops, repeats.again);
-  layout = make_layout({graph, lowered, ops, repeats, schedule, options.microbatch, head_workspace,
+  layout = make_layout({graph, lowered, ops, repeats, schedule, options.microbatch, loss_workspace,
                         options.cache == 0});
   packed = device.allocate(packed_bytes, "packed weights");
   streams.resize(options.streams);
-  for (StreamState& s : streams) {
-    s.arena = device.allocate(layout.placement.bytes, "activations");
-    s.workspace = device.allocate(layout.workspace.bytes, "workspace of ops");
-    s.state = device.allocate(state_bytes, "keys and values");
-    s.labels = device.allocate(
-        static_cast<std::size_t>(options.microbatch * options.labels) * sizeof(std::int32_t),
-        "labels");
-    s.targets = device.allocate(
-        static_cast<std::size_t>(options.microbatch * options.outputs) * sizeof(float), "targets");
-    s.stream = device.make_stream();
+  for (StreamState& s : streams) make_stream(s, state_bytes);
+  updated = device.make_event();
+}
+
+void Program::Impl::make_stream(StreamState& s, std::size_t state_bytes) {
+  const auto bytes = [this](std::int64_t elements) {
+    return static_cast<std::size_t>(options.microbatch * elements) * sizeof(float);
+  };
+  s.arena = device.allocate(layout.placement.bytes, "activations");
+  s.workspace = device.allocate(layout.workspace.bytes, "workspace of ops");
+  s.state = device.allocate(state_bytes, "keys and values");
+  s.stream = device.make_stream();
+  if (device.is_host()) {
+    s.labels = device.allocate(bytes(options.labels), "labels");
+    s.targets = device.allocate(bytes(options.outputs), "targets");
+    return;
   }
+  StagedSizes sizes{bytes(options.sample.elements()), bytes(options.labels),
+                    bytes(options.outputs)};
+  if (!lowered.head) sizes.output = bytes(graph.values[graph.output].sample.elements());
+  sizes.classes = options.loss == ops::LossKind::kSoftmaxCrossEntropy;
+  s.staging = std::make_unique<Staging>(device, *s.stream, address(s, layout.data), sizes);
+  if (device.captures()) s.captured = std::make_unique<CapturedPasses>(lowered.table.size());
 }
 
 float* Program::Impl::address(const StreamState& s, int slot) const {
@@ -138,6 +151,7 @@ void Program::Impl::bind_ties(StreamState& s) const {
   }
 }
 
+// Packed weights are written on stream 0; the others wait for it before their next pass.
 void Program::Impl::pack_op(std::size_t i) const {
   std::byte* const to = packed.as<std::byte>() + packed_offsets[i];
   if (i == head()) {

@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "lockstep/nn/program.h"
+#include "nn/captured_passes.h"
 #include "nn/graph.h"
 #include "nn/layout.h"
 #include "nn/lower.h"
 #include "nn/recompute.h"
 #include "nn/schedule.h"
+#include "nn/staging.h"
 
 namespace lockstep::nn {
 
@@ -51,6 +53,8 @@ struct BoundHead {
 struct StreamState {
   Buffer arena, workspace, state, labels, targets;
   std::unique_ptr<Stream> stream;
+  std::unique_ptr<Staging> staging;  // where the host does not share the memory; no labels, targets
+  std::unique_ptr<CapturedPasses> captured;  // where the device captures
   std::vector<BoundOp> ops;
   BoundHead head;
   std::byte* at(std::size_t offset) const { return arena.as<std::byte>() + offset; }
@@ -74,14 +78,13 @@ struct Program::Impl {
   // Op i, or the head where i is the number of ops.
   void pack_op(std::size_t i) const;
 
-  void forward(const Pass& pass);
-  void backward(const Pass& pass, GradientSink& sink);
-  // Loss and metrics; with a sink also the gradient of what the loss reads, and the head's.
-  void run_loss(const Pass& pass, std::int64_t valid, GradientSink* sink,
-                ops::LaneRecord& record);
+  void train(const Pass& pass, GradientSink& sink, ops::LaneRecord& record);
+  void evaluate(const Pass& pass, std::int64_t valid, ops::LaneRecord& record);
+  void infer(const Pass& pass);
 
   std::size_t head() const { return ops.size(); }
 
+  Device& device;
   ProgramOptions options;
   Graph graph;
   Lowered lowered;
@@ -96,14 +99,26 @@ struct Program::Impl {
   std::vector<std::vector<std::size_t>> readers;  // parameter -> ops that read it
   Buffer packed;
   std::vector<StreamState> streams;
+  std::unique_ptr<Event> updated;  // parameters and packed weights, on streams[0]
 
  private:
+  void make_stream(StreamState& s, std::size_t state_bytes);
+  // Before a pass's own work: inputs on their way, parameters as the last update left them.
+  void begin(const Pass& pass);
+  void forward(const Pass& pass);
+  void backward(const Pass& pass, GradientSink& sink);
+  // Loss and metrics are added to record, which lies on the device; with a sink also the gradient
+  // of what the loss reads, and the head's.
+  void run_loss(const Pass& pass, std::int64_t valid, GradientSink* sink, ops::LaneRecord* record);
   ops::Args args(const Pass& pass, Direction direction, int i, ops::Slice slice);
   void forward_sweep(const Pass& pass, const Sweep& sweep);
   void backward_sweep(const Pass& pass, const Sweep& sweep, GradientSink& sink);
   void ask_addresses(int stream, int i, GradientSink& sink);
   void complete(int stream, int i, GradientSink& sink);
-  void run_head(const Pass& pass, std::int64_t valid, GradientSink* sink, ops::LaneRecord& record);
+  void run_head(const Pass& pass, std::int64_t valid, GradientSink* sink, ops::LaneRecord* record);
+  void add_contributions(const Pass& pass, int i, ops::Slice slice) const;
+  const std::int32_t* device_labels(const StreamState& s) const;
+  void* loss_workspace(const StreamState& s) const;
 };
 
 }  // namespace lockstep::nn

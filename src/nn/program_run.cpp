@@ -1,11 +1,56 @@
 // One pass of a program over a microbatch: sweeps, the loss, and gradients that leave as soon as
 // they are complete.
-#include <cstring>
-
-#include "lockstep/ops/vector.h"
+#include "lockstep/ops/flat_math.h"
 #include "nn/program_impl.h"
 
 namespace lockstep::nn {
+
+// Other streams' work waits for what stream 0 has done to parameters and packed weights.
+void Program::Impl::begin(const Pass& pass) {
+  StreamState& s = streams[pass.stream];
+  if (pass.stream > 0) updated->wait(*s.stream);
+  if (s.staging) s.staging->send(pass.random);
+}
+
+void Program::Impl::train(const Pass& pass, GradientSink& to, ops::LaneRecord& record) {
+  StreamState& s = streams[pass.stream];
+  begin(pass);
+  ops::LaneRecord one;
+  ops::LaneRecord* const lane = s.staging ? s.staging->begin_record() : &one;
+  const auto run = [&](GradientSink& sink) {
+    forward(pass);
+    run_loss(pass, options.microbatch, &sink, lane);
+    backward(pass, sink);
+  };
+  if (s.captured) {
+    s.captured->run(*s.stream, to, std::ref(run));
+  } else {
+    run(to);
+  }
+  if (s.staging) {
+    s.staging->end_record(record);
+  } else {
+    record = ops::add(record, one);
+  }
+}
+
+void Program::Impl::evaluate(const Pass& pass, std::int64_t valid, ops::LaneRecord& record) {
+  StreamState& s = streams[pass.stream];
+  begin(pass);
+  ops::LaneRecord one;
+  forward(pass);
+  run_loss(pass, valid, nullptr, s.staging ? s.staging->begin_record() : &one);
+  if (s.staging) {
+    s.staging->end_record(record);
+  } else {
+    record = ops::add(record, one);
+  }
+}
+
+void Program::Impl::infer(const Pass& pass) {
+  begin(pass);
+  forward(pass);
+}
 
 // Valid until the next call for the same op and stream.
 ops::Args Program::Impl::args(const Pass& pass, Direction direction, int i, ops::Slice slice) {
@@ -27,6 +72,8 @@ ops::Args Program::Impl::args(const Pass& pass, Direction direction, int i, ops:
   a.packed = packed.as<std::byte>() + packed_offsets[i];
   a.random = pass.random;
   a.random.op = lowered.ops[i].random;
+  if (const auto& staging = streams[pass.stream].staging)
+    a.device_random = staging->device_random();
   a.mode = pass.mode;
   a.accumulate = layout.ops[i].accumulate;
   a.carried = b.carried;
@@ -64,16 +111,19 @@ void Program::Impl::forward_sweep(const Pass& pass, const Sweep& sweep) {
   }
 }
 
-namespace {
-
 // Another reader of the same value came first: its gradient is there.
-void add_contributions(const BoundOp& b, ops::Slice slice) {
+void Program::Impl::add_contributions(const Pass& pass, int i, ops::Slice slice) const {
+  const StreamState& s = streams[pass.stream];
+  const BoundOp& b = s.ops[i];
   for (std::size_t k = 0; k < b.add_into.size(); ++k) {
     float* const sum = b.add_into[k].at(slice);
     if (sum == nullptr) continue;
-    ops::add(sum, sum, b.d_inputs[k].at(slice), b.add_into[k].elements / slice.count);
+    ops::add(device, sum, sum, b.d_inputs[k].at(slice), b.add_into[k].elements / slice.count,
+             *s.stream);
   }
 }
+
+namespace {
 
 // The gradient of a weight that belongs to an embedding stays in the arena.
 void ask(GradientSink& sink, const std::vector<int>& parameters, bool tied,
@@ -96,7 +146,7 @@ void Program::Impl::backward_sweep(const Pass& pass, const Sweep& sweep, Gradien
       if (part == Part::kWhole) ops[i]->backward(a);
       if (part == Part::kGather) ops[i]->backward_gather(a, slice);
       if (part == Part::kSlice) ops[i]->backward_slice(a, slice);
-      if (part != Part::kGather) add_contributions(streams[pass.stream].ops[i], slice);
+      if (part != Part::kGather) add_contributions(pass, i, slice);
     }
   }
   for (const auto [i, part] : sweep.stages) {
@@ -117,56 +167,64 @@ void Program::Impl::ask_addresses(int stream, int i, GradientSink& sink) {
 
 void Program::Impl::complete(int stream, int i, GradientSink& sink) {
   const OpSpec& spec = lowered.ops[i];
-  const BoundOp& b = streams[stream].ops[i];
+  const StreamState& s = streams[stream];
+  const BoundOp& b = s.ops[i];
   for (std::size_t k = 0; k < spec.statistics.size(); ++k) {
     const int p = spec.statistics[k];
-    std::memcpy(sink.address(p), b.side(Direction::kBackward).lane_statistics[k],
-                static_cast<std::size_t>(lowered.table[p].elements) * sizeof(float));
+    device.copy(sink.address(p), b.side(Direction::kBackward).lane_statistics[k],
+                static_cast<std::size_t>(lowered.table[p].elements) * sizeof(float), *s.stream);
   }
   const auto [first, end] = table_run(spec);
-  if (end > first) sink.complete(first, end);
+  if (end == first) return;
+  sink.written(first, end, *s.stream);
+  sink.complete(first, end);
+}
+
+const std::int32_t* Program::Impl::device_labels(const StreamState& s) const {
+  return s.staging ? s.staging->device_labels() : s.labels.as<const std::int32_t>();
 }
 
 void Program::Impl::run_loss(const Pass& pass, std::int64_t valid, GradientSink* sink,
-                             ops::LaneRecord& record) {
-  ops::LaneRecord one;
-  if (lowered.head) {
-    run_head(pass, valid, sink, one);
-  } else {
-    const StreamState& s = streams[pass.stream];
-    ops::LossArgs a;
-    a.samples = options.microbatch * options.labels;
-    a.width = options.outputs;
-    a.valid = valid * options.labels;
-    a.outputs = address(s, layout.loss_input);
-    a.labels = s.labels.as<std::int32_t>();
-    a.targets = s.targets.as<float>();
-    if (sink != nullptr) a.d_outputs = address(s, layout.d_loss_input);
-    loss->run(a, &one, nullptr, s.stream.get());
-  }
-  record = ops::add(record, one);
+                             ops::LaneRecord* record) {
+  if (lowered.head) return run_head(pass, valid, sink, record);
+  const StreamState& s = streams[pass.stream];
+  ops::LossArgs a;
+  a.samples = options.microbatch * options.labels;
+  a.width = options.outputs;
+  a.valid = valid * options.labels;
+  a.outputs = address(s, layout.loss_input);
+  a.labels = device_labels(s);
+  a.targets = s.staging ? s.staging->device_targets() : s.targets.as<const float>();
+  if (sink != nullptr) a.d_outputs = address(s, layout.d_loss_input);
+  loss->run(a, record, loss_workspace(s), s.stream.get());
+}
+
+void* Program::Impl::loss_workspace(const StreamState& s) const {
+  return s.workspace.as<std::byte>() + layout.workspace.offsets[layout.loss_workspace];
 }
 
 void Program::Impl::run_head(const Pass& pass, std::int64_t valid, GradientSink* sink,
-                             ops::LaneRecord& record) {
+                             ops::LaneRecord* record) {
   StreamState& s = streams[pass.stream];
   const HeadSpec& spec = *lowered.head;
   ops::HeadArgs a;
   a.x = address(s, layout.loss_input);
-  a.labels = s.labels.as<std::int32_t>();
+  a.labels = device_labels(s);
   a.valid = valid * options.labels;
   a.parameters = s.head.parameters.data();
   a.packed = packed.as<std::byte>() + packed_offsets[head()];
-  a.workspace = s.workspace.as<std::byte>() + layout.workspace.offsets[layout.head_workspace];
+  a.workspace = loss_workspace(s);
   a.stream = s.stream.get();
   if (sink != nullptr) {
     ask(*sink, spec.parameters, spec.tied, s.head.d_parameters);
     a.d_x = address(s, layout.d_loss_input);
     a.d_parameters = s.head.d_parameters.data();
   }
-  loss_head->run(a, options.metrics, &record);
+  loss_head->run(a, options.metrics, record);
   const auto [first, end] = table_run(spec);
-  if (sink != nullptr && end > first) sink->complete(first, end);
+  if (sink == nullptr || end == first) return;
+  sink->written(first, end, *s.stream);
+  sink->complete(first, end);
 }
 
 }  // namespace lockstep::nn

@@ -25,6 +25,15 @@ void move_statistics(float* running, const float* sum, std::int64_t n, double sc
   }
 }
 
+ops::SgdStep sgd_step(const Options& o, double lr, double decay, double scale, std::int64_t step) {
+  return {static_cast<float>(lr),
+          static_cast<float>(o.momentum),
+          static_cast<float>(decay),
+          static_cast<float>(scale),
+          o.nesterov,
+          step == 0};
+}
+
 // Kingma & Ba 2015: t counts from 1.
 ops::AdamStep adam_step(const Options& o, double lr, double decay, double scale,
                         std::int64_t step) {
@@ -57,7 +66,10 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
   for (std::size_t i = 0; i < state_names_.size(); ++i) {
     state_.push_back(device.allocate(bytes, "optimizer state"));
   }
-  if (options.kind == Kind::kLamb) {
+  flat_update_ = ops::make_flat_update(device, table);
+  if (flat_update_) {
+    gradients_.resize(table.blocks().size());
+  } else if (options.kind == Kind::kLamb) {
     std::int64_t largest = 0;
     for (const Parameter& p : table.parameters()) largest = std::max(largest, p.elements);
     update_ = device.allocate(sizeof(float) * largest, "direction of LAMB");
@@ -65,14 +77,20 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
 }
 
 std::size_t Optimizer::state_bytes() const {
-  std::size_t bytes = update_.bytes();
+  std::size_t bytes = update_.bytes() + (flat_update_ ? flat_update_->bytes() : 0);
   for (const Buffer& b : state_) bytes += b.bytes();
   return bytes;
 }
 
 void Optimizer::step(float* parameters, std::int64_t step, double scale, double statistics_scale,
                      const std::function<const float*(int block)>& gradient,
-                     const std::function<void(int parameter)>& updated) {
+                     const std::function<void(int parameter)>& updated, Stream* stream) {
+  if (flat_update_) {
+    LOCKSTEP_CHECK(stream != nullptr, "a step on a device needs a stream");
+    step_on_device({parameters, statistics_scale}, step, scale, gradient, *stream);
+    for (int i = 0; updated && i < table_.size(); ++i) updated(i);
+    return;
+  }
   const double lr = learning_rate(options_, step);
   for (int i = 0; i < table_.size(); ++i) {
     if (table_[i].kind != ParameterKind::kStatistic && options_.kind == Kind::kLamb) {
@@ -84,15 +102,32 @@ void Optimizer::step(float* parameters, std::int64_t step, double scale, double 
   }
 }
 
+void Optimizer::step_on_device(const ops::FlatStep& flat, std::int64_t step, double scale,
+                               const std::function<const float*(int block)>& gradient,
+                               Stream& stream) {
+  for (std::size_t b = 0; b < gradients_.size(); ++b) gradients_[b] = gradient(static_cast<int>(b));
+  flat_update_->set_gradients(gradients_, stream);
+  const double lr = learning_rate(options_, step);
+  if (options_.kind == Kind::kSgd) {
+    flat_update_->sgd(flat, sgd_step(options_, lr, options_.decay, scale, step),
+                      state_.empty() ? nullptr : state(0), stream);
+    return;
+  }
+  const ops::AdamStep rule = adam_step(options_, lr, options_.decay, scale, step);
+  if (options_.kind == Kind::kLamb) {
+    flat_update_->lamb(flat, rule, state(0), state(1), stream);
+  } else {
+    flat_update_->adam(flat, rule, state(0), state(1), stream);
+  }
+}
+
 void Optimizer::step_parameter(float* parameters, int parameter, double lr, double scale,
                                double statistics_scale, std::int64_t step,
                                const std::function<const float*(int block)>& gradient) {
   const ParameterKind kind = table_[parameter].kind;
   const double decay = kind == ParameterKind::kWeight ? options_.decay : 0;
   const ops::AdamStep adam = adam_step(options_, lr, decay, scale, step);
-  const ops::SgdStep sgd{static_cast<float>(lr),    static_cast<float>(options_.momentum),
-                         static_cast<float>(decay), static_cast<float>(scale),
-                         options_.nesterov,         step == 0};
+  const ops::SgdStep sgd = sgd_step(options_, lr, decay, scale, step);
   for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
     const auto [index, begin, elements] = table_.blocks()[b];
     float* p = parameters + begin;

@@ -64,6 +64,7 @@ struct LedgerRow {
   std::string name;
   std::size_t bytes = 0;
   std::string note;
+  bool on_host = false;  // whatever the device
 };
 
 // A row of the table of ops, for `train --check`.
@@ -105,6 +106,8 @@ class Program {
   // train() and evaluate() may return before the device is done. `record` must live, and is not
   // complete, until wait().
   void wait(int stream);
+  // Whether wait() would return at once.
+  bool done(int stream) const;
   // What the work of a stream is given to: a strategy's work may be put in order with it.
   Stream& stream(int stream) const;
 

@@ -10,6 +10,7 @@
 
 #include "lockstep/core/parameter_table.h"
 #include "lockstep/device/device.h"
+#include "lockstep/ops/flat_math.h"
 
 namespace lockstep::optim {
 
@@ -51,12 +52,15 @@ class Optimizer {
 
   // One step over all blocks. gradient(block): address of the folded sum; scale: 1 / valid count
   // times the clipping factor; statistics_scale: 1 / (lanes that contributed). updated(parameter),
-  // if given, follows a parameter's last block, while the parameter is still in cache.
+  // if given, follows a parameter's last block, while the parameter is still in cache. On a device
+  // the work is given to `stream`, and what updated() gives to it follows.
   void step(float* parameters, std::int64_t step, double scale, double statistics_scale,
             const std::function<const float*(int block)>& gradient,
-            const std::function<void(int parameter)>& updated = {});
+            const std::function<void(int parameter)>& updated = {}, Stream* stream = nullptr);
 
  private:
+  void step_on_device(const ops::FlatStep& flat, std::int64_t step, double scale,
+                      const std::function<const float*(int block)>& gradient, Stream& stream);
   void step_parameter(float* parameters, int parameter, double lr, double scale,
                       double statistics_scale, std::int64_t step,
                       const std::function<const float*(int block)>& gradient);
@@ -66,7 +70,9 @@ class Optimizer {
   Options options_;
   std::vector<std::string> state_names_;
   std::vector<Buffer> state_;
-  Buffer update_;  // LAMB's direction
+  Buffer update_;                                 // LAMB's direction, on the cpu
+  std::unique_ptr<ops::FlatUpdate> flat_update_;  // of a device with one
+  std::vector<const float*> gradients_;           // for it: scratch of step()
 };
 
 }  // namespace lockstep::optim

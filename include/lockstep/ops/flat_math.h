@@ -1,0 +1,46 @@
+// What a program, an optimizer and a strategy do to long vectors on a device, in a stream's order:
+// sums, and whole optimizer steps over a flat buffer. On the cpu the work is done at once, by the
+// loops of vector.h. Knows no schedule, no lane, no rank.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "lockstep/core/parameter_table.h"
+#include "lockstep/device/device.h"
+#include "lockstep/ops/vector.h"
+
+namespace lockstep::ops {
+
+// dst = a + b. dst may be a or b.
+void add(Device& device, float* dst, const float* a, const float* b, std::int64_t n,
+         Stream& stream);
+
+// What is updated, and what its statistics' sums are multiplied by: 1 / lanes that contributed.
+struct FlatStep {
+  float* parameters = nullptr;
+  double statistics_scale = 1;
+};
+
+// One optimizer step over all blocks of a table in a few launches: the bits of the loops that go
+// block by block. The decay of a rule is that of kWeight parameters; others are spared. Buffers of
+// state have the layout of the table.
+class FlatUpdate {
+ public:
+  virtual ~FlatUpdate() = default;
+  // Where the folded gradient of each block lies, on the device. Before the first step.
+  virtual void set_gradients(std::span<const float* const> blocks, Stream& stream) = 0;
+  virtual void sgd(const FlatStep& step, const SgdStep& rule, float* momentum, Stream& stream) = 0;
+  virtual void adam(const FlatStep& step, const AdamStep& rule, float* m, float* v,
+                    Stream& stream) = 0;
+  virtual void lamb(const FlatStep& step, const AdamStep& rule, float* m, float* v,
+                    Stream& stream) = 0;
+  virtual std::size_t bytes() const = 0;  // of the device's memory
+};
+
+// Null on the cpu, where the caller goes block by block with the loops of vector.h: what has just
+// been folded or updated is still in cache.
+std::unique_ptr<FlatUpdate> make_flat_update(Device& device, const ParameterTable& table);
+
+}  // namespace lockstep::ops
