@@ -1,6 +1,8 @@
 #include "lockstep/serve/generate.h"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/load_run.h"
@@ -14,6 +16,7 @@ namespace {
 
 struct GenerateOptions {
   std::string checkpoint, prompt_file;
+  std::vector<std::string> overrides;
   serve::GenerateRequest request;
   bool greedy = false, best = false;
 };
@@ -33,7 +36,7 @@ ExitCode generate_command(GenerateOptions options, Context& context) {
       load_run(context.ranks, "the run of " + options.checkpoint, [&](Loaded& mine) {
         mine.source = find_checkpoint(options.checkpoint, options.best);
         const std::string toml = train::read_checkpoint_text(mine.source).resolved_run;
-        mine.run = config::parse_run(toml, "the run in " + mine.source, {});
+        mine.run = config::parse_run(toml, "the run in " + mine.source, options.overrides);
         if (!options.prompt_file.empty()) options.request.prompt = read_file(options.prompt_file);
       });
   options.request.checkpoint = loaded.source;
@@ -87,6 +90,7 @@ void add_generate(CLI::App& program, Action& action) {
       ->capture_default_str();
   command->add_flag("--greedy", options->greedy, "Always the most probable token")
       ->excludes(temperature);
+  add_overrides(*command, options->overrides);
   command->callback([&action, options] {
     action = [options](Context& context) { return generate_command(*options, context); };
   });

@@ -41,8 +41,9 @@ class MpiSum final : public Fold {
   std::size_t window_bytes() const override { return 0; }
   std::size_t private_bytes() const override { return private_bytes(topology_, layout_); }
 
+  void progress() override;
+
  private:
-  void progress();
   void start(int b);
   bool arrived(int b);
   float* result() const { return lane_stores_->slot(stores_.result_slot()); }

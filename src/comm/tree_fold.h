@@ -42,9 +42,10 @@ class TreeFold final : public Fold {
   std::size_t private_bytes() const override { return plan_.private_bytes(); }
   std::size_t device_bytes() const override { return plan_.device_bytes(); }
 
+  void progress() override;
+
  private:
   void begin_step();
-  void progress();
   void collect_parts();
   void collect_shards();
   void collect_returns();

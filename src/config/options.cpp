@@ -256,6 +256,18 @@ Table parallel_table() {
   return t;
 }
 
+void check_device(const Value& value) {
+  const auto& text = std::get<std::string>(value);
+  if (text == "cpu" || text == "cuda") return;
+  const std::string which = text.starts_with("cuda:") ? text.substr(5) : "";
+  const bool number =
+      !which.empty() && which.find_first_not_of("0123456789") == std::string::npos;
+  if (number || ((which.starts_with("GPU-") || which.starts_with("MIG-")) && which.size() > 4))
+    return;
+  throw UserError("\"{}\" is no device; use cpu, cuda, cuda:NUMBER, cuda:GPU-UUID or cuda:MIG-UUID",
+                  text);
+}
+
 Table run_table() {
   Texts isas{"auto"};
   for (const Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kPlain}) isas.emplace_back(name_of(isa));
@@ -265,8 +277,11 @@ Table run_table() {
                   "Widest instruction set to use; auto: what the machine has.")
                   .one_of(isas)
                   .not_empty());
-  t.push_back(
-      key("device", AT(run.device), "Where the arithmetic runs.").one_of({"cpu"}).not_empty());
+  t.push_back(key("device", AT(run.device),
+                  "Where the arithmetic runs: cpu; cuda, on the GPU that is this rank's; or "
+                  "cuda:NUMBER, cuda:GPU-UUID, cuda:MIG-UUID, on this one.")
+                  .checked(check_device)
+                  .not_empty());
   t.push_back(key("watchdog", AT(run.watchdog),
                   "Seconds after which a wait for another rank stops the run.")
                   .above(0));

@@ -4,7 +4,8 @@
 #include <cmath>
 
 #include "lockstep/core/error.h"
-#include "lockstep/ops/vector.h"
+#include "lockstep/ops/flat_math.h"
+#include "lockstep/ops/tree_arithmetic.h"
 
 namespace lockstep::parallel {
 namespace {
@@ -22,24 +23,26 @@ bool all_finite(const ops::LaneRecord& record) {
 }  // namespace
 
 // Leads one stream's gradients to the fold. With accumulation the lane's microbatches are summed in
-// order in a buffer of their own, and only the whole leaf is pushed (NUMERICS.md 10).
+// order in a buffer of their own, and only the whole leaf is pushed (NUMERICS.md 10). A bucket's
+// memory does not depend on when it is asked for, so that a pass can be captured.
 class Replicated::Sink : public nn::GradientSink {
  public:
   Sink(Replicated& owner, int stream) : owner_(owner), stream_(stream) {
     if (owner.options_.accumulate == 1) return;
     std::int64_t largest = 0;
     for (const Bucket& b : owner.buckets_) largest = std::max(largest, b.range.size());
-    sum_ = cpu_device().allocate(
+    sum_ = owner.device_.allocate(
         static_cast<std::size_t>(owner.table_.flat_elements()) * sizeof(float),
         "the sum over accumulated microbatches");
-    addend_ = cpu_device().allocate(static_cast<std::size_t>(largest) * sizeof(float),
-                                    "a bucket of gradients");
+    addend_ = owner.device_.allocate(static_cast<std::size_t>(largest) * sizeof(float),
+                                     "a bucket of gradients");
   }
 
   void begin(std::int64_t lane, std::int64_t micro) {
     lane_ = lane;
     micro_ = micro;
     bucket_ = -1;
+    if (last_micro()) owner_.fold_->open(stream_, owner_.program_.stream(stream_));
   }
 
   float* address(int parameter) override {
@@ -47,35 +50,40 @@ class Replicated::Sink : public nn::GradientSink {
     return base_ + (owner_.table_[parameter].offset - owner_.buckets_[bucket_].range.begin);
   }
 
+  void written(int first, int /*end*/, Stream& stream) override {
+    const int bucket = owner_.bucket_of_[first];
+    if (owner_.buckets_[bucket].first != first) return;
+    const comm::Range range = owner_.buckets_[bucket].range;
+    if (micro_ > 0) {
+      float* const sum = sum_.as<float>() + range.begin;
+      float* const addend = last_micro() ? leaf(bucket) : addend_.as<float>();
+      ops::add(owner_.device_, last_micro() ? addend : sum, sum, addend, range.size(), stream);
+    }
+    if (last_micro()) owner_.fold_->mark(stream_, bucket, stream);
+  }
+
   void complete(int first, int /*end*/) override {
-    if (owner_.buckets_[bucket_].first == first) finish_bucket();
+    const int bucket = owner_.bucket_of_[first];
+    if (last_micro() && owner_.buckets_[bucket].first == first)
+      owner_.fold_->push(stream_, lane_, bucket);
   }
 
   std::size_t bytes() const { return sum_.bytes() + addend_.bytes(); }
 
  private:
   bool last_micro() const { return micro_ + 1 == owner_.options_.accumulate; }
+  float* leaf(int bucket) const { return owner_.fold_->leaf(stream_, lane_, bucket); }
 
   void enter(int bucket) {
     if (bucket == bucket_) return;
     bucket_ = bucket;
-    if (owner_.options_.accumulate == 1) {
-      base_ = owner_.fold_->leaf(stream_, lane_, bucket);
+    if (last_micro()) {
+      base_ = leaf(bucket);
     } else if (micro_ == 0) {
       base_ = sum_.as<float>() + owner_.buckets_[bucket].range.begin;
     } else {
       base_ = addend_.as<float>();
     }
-  }
-
-  void finish_bucket() {
-    const comm::Range range = owner_.buckets_[bucket_].range;
-    if (owner_.options_.accumulate > 1 && micro_ > 0) {
-      float* const sum = sum_.as<float>() + range.begin;
-      float* const to = last_micro() ? owner_.fold_->leaf(stream_, lane_, bucket_) : sum;
-      ops::add(to, sum, addend_.as<float>(), range.size());
-    }
-    if (last_micro()) owner_.fold_->push(stream_, lane_, bucket_);
   }
 
   Replicated& owner_;
@@ -86,10 +94,11 @@ class Replicated::Sink : public nn::GradientSink {
   Buffer sum_, addend_;
 };
 
-Replicated::Replicated(comm::Communicator& communicator, nn::Program& program,
+Replicated::Replicated(comm::Communicator& communicator, Device& device, nn::Program& program,
                        float* parameters, optim::Optimizer& optimizer,
                        const optim::Options& optimizer_options, const Options& options)
-    : program_(program),
+    : device_(device),
+      program_(program),
       table_(program.table()),
       parameters_(parameters),
       optimizer_(optimizer),
@@ -103,7 +112,9 @@ Replicated::Replicated(comm::Communicator& communicator, nn::Program& program,
   layout.streams = options.streams;
   layout.flat_elements = table_.flat_elements();
   layout.record_bytes = sizeof(StepRecord);
-  layout.open_buckets = 1;  // a sink pushes a bucket before it enters the next
+  // A sink pushes a bucket before it enters the next; where passes are captured, the addresses of
+  // all come first.
+  layout.open_buckets = device.is_host() ? 1 : static_cast<int>(buckets_.size());
   for (std::size_t b = 0; b < buckets_.size(); ++b) {
     layout.buckets.push_back(buckets_[b].range);
     std::fill(bucket_of_.begin() + buckets_[b].first, bucket_of_.begin() + buckets_[b].end,
@@ -111,7 +122,13 @@ Replicated::Replicated(comm::Communicator& communicator, nn::Program& program,
   }
   for (const Block& block : table_.blocks())
     layout.blocks.push_back({block.begin, block.begin + block.elements});
-  fold_ = comm::make_fold(communicator, layout, {&ops::add, &ops::sum_of_squares}, options.reduce);
+  comm::FoldDevice fold_device;
+  if (!device.is_host()) {
+    arithmetic_ = ops::make_tree_arithmetic(device);
+    fold_device = {&device, arithmetic_.get()};
+  }
+  fold_ = comm::make_fold(communicator, layout, {&ops::add, &ops::sum_of_squares}, options.reduce,
+                          fold_device);
   for (int s = 0; s < options.streams; ++s) sinks_.push_back(std::make_unique<Sink>(*this, s));
 }
 
@@ -177,20 +194,34 @@ StepOutcome Replicated::finish(std::int64_t step) {
   // As PyTorch's clip_grad_norm_: the 1e-6 guards the division.
   if (optimizer_options_.clip > 0)
     scale *= std::min(1.0, optimizer_options_.clip / (outcome.gradient_norm + 1e-6));
-  const double leaves = static_cast<double>(options_.lanes * options_.accumulate);
-  optimizer_.step(
-      parameters_, step, scale, 1 / leaves, [this](int block) { return fold_->sum(block); },
-      [this](int parameter) { program_.pack(parameter); });
-  fold_->release();
+  update(step, scale);
   return outcome;
+}
+
+void Replicated::update(std::int64_t step, double scale) {
+  const double leaves = static_cast<double>(options_.lanes * options_.accumulate);
+  const auto sum = [this](int block) { return fold_->sum(block); };
+  Stream& stream = program_.stream(0);
+  if (device_.is_host()) {  // parameter by parameter: what is packed is still in cache
+    optimizer_.step(
+        parameters_, step, scale, 1 / leaves, sum,
+        [this](int parameter) { program_.pack(parameter); }, &stream);
+  } else {
+    optimizer_.step(parameters_, step, scale, 1 / leaves, sum, {}, &stream);
+    program_.pack();
+  }
+  fold_->release(stream);
 }
 
 std::vector<nn::LedgerRow> Replicated::ledger() const {
   std::size_t sinks = 0;
   for (const auto& sink : sinks_) sinks += sink->bytes();
-  std::vector<nn::LedgerRow> rows{
-      {"gradient windows", fold_->window_bytes(), "partial sums of the lanes, shared on the node"},
-      {"fold buffers", fold_->private_bytes(), "a bucket in the making, messages between nodes"}};
+  std::vector<nn::LedgerRow> rows{{"gradient windows", fold_->window_bytes(),
+                                   "partial sums of the lanes, shared on the node", true},
+                                  {"fold buffers", fold_->private_bytes(),
+                                   "a bucket in the making, messages between nodes", true}};
+  if (fold_->device_bytes() > 0)
+    rows.push_back({"gradients", fold_->device_bytes(), "leaves, partial sums and sums"});
   if (sinks > 0) rows.push_back({"accumulation", sinks, "sum over microbatches of a lane"});
   return rows;
 }

@@ -25,20 +25,26 @@ std::int32_t* token_input(const nn::Program& program) {
 
 }  // namespace
 
-CachedModel::CachedModel(const std::vector<nn::LayerSpec>& layers, std::int64_t outputs,
-                         std::int64_t context, ops::Precision precision)
-    : layers_(layers),
+CachedModel::CachedModel(Device& device, const std::vector<nn::LayerSpec>& layers,
+                         std::int64_t outputs, std::int64_t context, ops::Precision precision)
+    : device_(device),
+      layers_(layers),
       outputs_(outputs),
       context_(context),
       precision_(precision),
-      program_(cpu_device(), layers, options_of(1, outputs, context, precision)),
-      flat_(cpu_device().allocate(
+      program_(device, layers, options_of(1, outputs, context, precision)),
+      flat_(device.allocate(
           static_cast<std::size_t>(program_.table().flat_elements()) * sizeof(float),
-          "parameters")) {
+          "parameters")),
+      host_(device, program_.stream(0)) {
   program_.bind(flat_.as<float>());
+  host_.add("parameters", flat_.as<float>(), program_.table().flat_elements());
 }
 
-void CachedModel::ready() { program_.pack(); }
+void CachedModel::ready() {
+  host_.store();
+  program_.pack();
+}
 
 void CachedModel::read_one(std::int32_t token) {
   *token_input(program_) = token;
@@ -48,7 +54,7 @@ void CachedModel::read_one(std::int32_t token) {
 std::size_t CachedModel::read_pieces(std::span<const std::int32_t> tokens) {
   const auto count = static_cast<std::int64_t>(tokens.size());
   if (position_ > 0 || count <= kPiece) return 0;
-  nn::Program pieces(cpu_device(), layers_, options_of(kPiece, outputs_, context_, precision_));
+  nn::Program pieces(device_, layers_, options_of(kPiece, outputs_, context_, precision_));
   pieces.bind(flat_.as<float>());
   pieces.pack();
   for (; position_ + kPiece < count; position_ += kPiece) {

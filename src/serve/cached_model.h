@@ -7,17 +7,19 @@
 
 #include "lockstep/device/device.h"
 #include "lockstep/nn/program.h"
+#include "train/host_tensors.h"
 
 namespace lockstep::serve {
 
 class CachedModel {
  public:
   // context: tokens that it can read in all.
-  CachedModel(const std::vector<nn::LayerSpec>& layers, std::int64_t outputs, std::int64_t context,
-              ops::Precision precision);
+  CachedModel(Device& device, const std::vector<nn::LayerSpec>& layers, std::int64_t outputs,
+              std::int64_t context, ops::Precision precision);
 
   const ParameterTable& table() const { return program_.table(); }
-  float* parameters() { return flat_.as<float>(); }  // to be filled, then ready() is called
+  // In the host's memory, to be filled before ready() is called.
+  float* parameters() { return host_.tensors().front().data; }
   void ready();
 
   std::int64_t position() const { return position_; }  // tokens read
@@ -32,11 +34,13 @@ class CachedModel {
   // tokens.
   std::size_t read_pieces(std::span<const std::int32_t> tokens);
 
+  Device& device_;
   const std::vector<nn::LayerSpec> layers_;
   const std::int64_t outputs_, context_;
   const ops::Precision precision_;
   nn::Program program_;  // one token at a time
   Buffer flat_;
+  train::HostTensors host_;
   std::int64_t position_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "serve/sampler.h"
 #include "serve/text_stream.h"
 #include "serve/utf8.h"
+#include "train/rank_device.h"
 
 namespace lockstep::serve {
 namespace {
@@ -59,10 +60,13 @@ void run_generation(comm::Communicator& communicator, const train::Run& run,
                     const GenerateRequest& request, std::FILE* out) {
   check_alone(communicator);
   Sampler sampler(request.sampling);
-  const train::TokenModel described = train::read_token_model(run, request.checkpoint);
+  const train::RankDevice device(communicator, run);
+  const train::TokenModel described =
+      train::read_token_model(run, request.checkpoint, device.get());
   const auto tokenizer = data::make_tokenizer(described.tokenizer);
   const Tokens prompt = prompt_tokens(*tokenizer, request, described);
-  CachedModel model(described.layers, described.outputs, described.context, described.precision);
+  CachedModel model(device.get(), described.layers, described.outputs, described.context,
+                    described.precision);
   load(communicator, request.checkpoint, model);
 
   TextStream text(*tokenizer, prompt);

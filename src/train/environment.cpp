@@ -138,6 +138,8 @@ Environment local_environment(const EnvironmentInputs& inputs) {
   for (const auto& library : inputs.libraries) environment.entries.push_back(library);
   add("threads", std::to_string(inputs.threads));
   add("device", inputs.device);
+  if (!inputs.gpu.empty()) add("gpu", inputs.gpu);
+  if (!inputs.algorithms.empty()) add("algorithms", inputs.algorithms);
   add("precision", inputs.precision);
   return environment;
 }
@@ -146,6 +148,11 @@ std::string environment_json(const Environment& environment) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (const auto& [key, value] : environment.entries) json[key] = value;
   return json.dump();
+}
+
+std::string environment_value(const std::string& json, const std::string& key) {
+  const auto parsed = nlohmann::json::parse(json, nullptr, false);
+  return parsed.is_object() ? parsed.value(key, "") : "";
 }
 
 std::string check_same_environment(comm::Communicator& communicator, const Environment& environment,

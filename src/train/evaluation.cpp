@@ -31,6 +31,12 @@ double Evaluation::value(const std::string& name) const {
   throw UserError("this run does not measure '{}'", name);
 }
 
+std::string values_text(const Evaluation& e) {
+  std::string text = fmt::format("loss {:.4f}", e.loss);
+  for (const auto& [name, value] : e.metrics) text += fmt::format(", {} {:.4f}", name, value);
+  return text;
+}
+
 Evaluation summarise(const nn::ProgramOptions& options, const ops::LaneRecord& folded) {
   Evaluation out;
   out.loss = folded.sums[0] / static_cast<double>(std::max<std::int64_t>(1, folded.counts[0]));
@@ -67,6 +73,7 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
                          records[static_cast<std::size_t>(step * mine.size() + lane - mine.begin)]);
       }
     }
+    program.wait(stream);
   });
   const auto all = communicator.gather_all(std::as_bytes(std::span(records)));
   // all: by position, then step, then lane of that position.

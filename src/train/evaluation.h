@@ -27,6 +27,8 @@ struct Evaluation {
 Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Streams& streams,
                     data::RowReader& reader, std::int64_t lanes);
 
+std::string values_text(const Evaluation& e);  // "loss 0.1234, accuracy 0.9876"
+
 // Mean loss and metrics of a folded record.
 Evaluation summarise(const nn::ProgramOptions& options, const ops::LaneRecord& folded);
 

@@ -2,20 +2,34 @@
 
 #include "lockstep/core/isa.h"
 #include "lockstep/core/log.h"
+#include "lockstep/device/cuda.h"
 #include "lockstep/ops/precision.h"
 
 namespace lockstep::train {
+namespace {
 
-ops::Precision precision_in_force(const Run& run) {
-  return ops::has_bf16_arithmetic() ? run.train.precision : ops::Precision::kFp32;
+constexpr int kBf16Capability = 80;  // the first GPUs with bf16 products
+
+bool has_bf16(const Device& device) {
+  return device.kind() == DeviceKind::kCuda ? cuda_capability(device) >= kBf16Capability
+                                            : ops::has_bf16_arithmetic();
 }
 
-void warn_of_precision(const Run& run) {
-  if (precision_in_force(run) == run.train.precision) return;
-  log::warn(
-      "train.precision = \"{}\" computes in fp32 here: this machine, with {} instructions, has no "
-      "bf16 arithmetic (AVX512_BF16)",
-      ops::name_of(run.train.precision), name_of(isa()));
+}  // namespace
+
+ops::Precision precision_in_force(const Run& run, const Device& device) {
+  return has_bf16(device) ? run.train.precision : ops::Precision::kFp32;
+}
+
+void warn_of_precision(const Run& run, const Device& device) {
+  if (precision_in_force(run, device) == run.train.precision) return;
+  const std::string why =
+      device.kind() == DeviceKind::kCuda
+          ? fmt::format("{} has no bf16 arithmetic (sm_80 or newer)", device.name())
+          : fmt::format("this machine, with {} instructions, has no bf16 arithmetic (AVX512_BF16)",
+                        name_of(isa()));
+  log::warn("train.precision = \"{}\" computes in fp32 here: {}", ops::name_of(run.train.precision),
+            why);
 }
 
 }  // namespace lockstep::train

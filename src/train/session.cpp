@@ -56,42 +56,44 @@ parallel::Options parallel_options(const Run& run) {
 
 }  // namespace
 
-Model::Model(comm::Communicator& communicator, const Run& run, const std::string& split,
-             const DataFacts* facts)
+Model::Model(comm::Communicator& communicator, Device& device, const Run& run,
+             const std::string& split, const DataFacts* facts)
     : manifest(read_data(communicator, run, split, facts)),
       tokenizer(read_tokenizer(communicator, manifest)),
       task(task_of(run, manifest, split, tokenizer, facts)),
-      program(cpu_device(), make_layers(run, task),
-              program_options(run, task, precision_in_force(run))),
-      flat(cpu_device().allocate(
+      choice(communicator, device),
+      program(device, make_layers(run, task),
+              program_options(run, task, precision_in_force(run, device))),
+      flat(device.allocate(
           static_cast<std::size_t>(program.table().flat_elements()) * sizeof(float), "parameters")),
-      streams(static_cast<int>(run.run.threads)) {
+      host(device, program.stream(0)),
+      streams(static_cast<int>(run.run.threads), device) {
+  choice.built();
   program.bind(flat.as<float>());
+  host.add("parameters", flat.as<float>(), program.table().flat_elements());
 }
 
-Session::Session(comm::Communicator& communicator, const Run& run)
-    : model(communicator, run, run.data.train, nullptr),
+Session::Session(comm::Communicator& communicator, Device& device, const Run& run)
+    : model(communicator, device, run, run.data.train, nullptr),
       loader(open_loader(communicator, run, model)),
       optimizer_options(with_end(run.optimizer, steps_of(run, *loader))),
-      optimizer(model.program.table(), optimizer_options, cpu_device()),
-      strategy(communicator, model.program, model.flat.as<float>(), optimizer, optimizer_options,
-               parallel_options(run)),
+      optimizer(model.program.table(), optimizer_options, device),
+      strategy(communicator, device, model.program, model.flat.as<float>(), optimizer,
+               optimizer_options, parallel_options(run)),
       total_steps(optimizer_options.total_steps) {
   const auto largest = static_cast<std::uint64_t>(model.program.largest_tensor());
   check_counter_limits(static_cast<std::uint64_t>(total_steps),
                        static_cast<std::uint64_t>(run.train.lanes * run.train.accumulate),
                        model.program.rows().size(), largest);
-}
-
-State Session::state(const Progress& progress) const {
-  State state;
-  state.table = &model.program.table();
-  state.tensors.push_back({"parameters", model.flat.as<float>()});
   const auto& names = optimizer.state_names();
   for (std::size_t i = 0; i < names.size(); ++i)
-    state.tensors.push_back({"optimizer/" + names[i], optimizer.state(static_cast<int>(i))});
-  state.progress = progress;
-  return state;
+    model.host.add("optimizer/" + names[i], optimizer.state(static_cast<int>(i)),
+                   model.program.table().flat_elements());
+}
+
+State Session::state(const Progress& progress) {
+  model.host.fetch();
+  return {&model.program.table(), model.host.tensors(), progress};
 }
 
 std::vector<nn::LedgerRow> Session::ledger() const {
@@ -100,8 +102,11 @@ std::vector<nn::LedgerRow> Session::ledger() const {
       {"optimizer state", optimizer.state_bytes(), std::string(name_of(optimizer_options.kind))}};
   for (const auto& part : {model.program.ledger(), strategy.ledger()})
     rows.insert(rows.end(), part.begin(), part.end());
+  if (model.host.bytes() > 0)
+    rows.push_back({"host copies", model.host.bytes(),
+                    "of parameters and optimizer state, for checkpoints and digests", true});
   rows.push_back({"data windows", loader->window_bytes(),
-                  "decoded samples ahead of the lanes, shared on the node"});
+                  "decoded samples ahead of the lanes, shared on the node", true});
   return rows;
 }
 

@@ -11,7 +11,9 @@
 #include "lockstep/parallel/replicated.h"
 #include "lockstep/train/checkpoint.h"
 #include "lockstep/train/run.h"
+#include "train/algorithm_choice.h"
 #include "train/data_facts.h"
+#include "train/host_tensors.h"
 #include "train/setup.h"
 #include "train/streams.h"
 
@@ -21,19 +23,21 @@ namespace lockstep::train {
 struct Model {
   // split: the one that is trained on, or evaluated. facts: of the data that the model was trained
   // on, if that was not this split.
-  Model(comm::Communicator& communicator, const Run& run, const std::string& split,
+  Model(comm::Communicator& communicator, Device& device, const Run& run, const std::string& split,
         const DataFacts* facts);
 
   data::Manifest manifest;
   data::TokenizerModel tokenizer;  // of text
   Task task;
+  AlgorithmChoice choice;
   nn::Program program;
-  Buffer flat;  // the parameters
+  Buffer flat;       // the parameters, on the device
+  HostTensors host;  // them, and in training the optimizer's state
   Streams streams;
 };
 
 struct Session {
-  Session(comm::Communicator& communicator, const Run& run);
+  Session(comm::Communicator& communicator, Device& device, const Run& run);
 
   Model model;
   std::unique_ptr<data::Loader> loader;
@@ -42,7 +46,9 @@ struct Session {
   parallel::Replicated strategy;
   std::int64_t total_steps = 0;
 
-  State state(const Progress& progress) const;  // for digest and checkpoint
+  // For digest and checkpoint, as the device has it now. What is then written into its tensors
+  // reaches the device by model.host.store().
+  State state(const Progress& progress);
   std::vector<nn::LedgerRow> ledger() const;
 };
 

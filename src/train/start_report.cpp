@@ -48,13 +48,14 @@ std::string precision_text(const nn::Program& program) {
 }  // namespace
 
 std::string start_text(const comm::Communicator& communicator, const Run& run,
-                       const Session& session) {
+                       const Session& session, const std::string& device) {
   const Model& model = session.model;
   const comm::Topology& topology = communicator.topology();
   const data::Split* train = model.manifest.find(run.data.train);
   const optim::Options& o = session.optimizer_options;
   std::string reduce = "fold: the same bits on any number of ranks";
   if (run.parallel.reduce == "mpi") reduce = "mpi: outside the contract on bits";
+  if (run.run.device != "cpu") reduce += "; " + session.strategy.path();
   return settings_text({
       {"data", data_text(run, model, *train)},
       {"model",
@@ -78,21 +79,20 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
       {"strategy", fmt::format("{}, {} bucket{}", run.parallel.strategy, session.strategy.buckets(),
                                session.strategy.buckets() == 1 ? "" : "s")},
       {"reduce", reduce},
-      {"device", cpu_device().name()},
+      {"device", device},
       {"checkpoints", run.checkpoint.dir.empty()
                           ? "none (checkpoint.dir is not set)"
                           : fmt::format("{}, every {}", run.checkpoint.dir, run.checkpoint.every)},
   });
 }
 
-std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows) {
+std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows, bool apart) {
   std::vector<LedgerRow> out;
-  for (const nn::LedgerRow& row : rows) out.push_back({row.name, row.bytes, row.note});
+  for (const nn::LedgerRow& row : rows)
+    out.push_back({row.name, row.bytes, row.note, apart && !row.on_host});
+  // The host's last, next to its total.
+  std::stable_partition(out.begin(), out.end(), [](const LedgerRow& row) { return row.on_device; });
   return out;
-}
-
-std::uint64_t ledger_total(const std::vector<nn::LedgerRow>& rows) {
-  return total_bytes(ledger_rows(rows));
 }
 
 std::string program_text(const nn::Program& program) {

@@ -13,9 +13,9 @@
 namespace lockstep::train {
 
 std::string start_text(const comm::Communicator& communicator, const Run& run,
-                       const Session& session);
-std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows);
-std::uint64_t ledger_total(const std::vector<nn::LedgerRow>& rows);
+                       const Session& session, const std::string& device);
+// apart: the device has memory of its own.
+std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows, bool apart);
 std::string program_text(const nn::Program& program);
 
 }  // namespace lockstep::train

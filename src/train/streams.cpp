@@ -4,7 +4,7 @@
 
 namespace lockstep::train {
 
-Streams::Streams(int count) : errors_(count) {
+Streams::Streams(int count, Device& device) : device_(device), errors_(count) {
   for (int s = 1; s < count; ++s) threads_.emplace_back([this, s] { serve(s); });
 }
 
@@ -27,6 +27,7 @@ void Streams::run_one(int stream) {
 
 void Streams::serve(int stream) {
   set_float_environment();
+  device_.enter();
   for (int seen = 0;;) {
     {
       std::unique_lock lock(mutex_);

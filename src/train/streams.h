@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "lockstep/device/device.h"
+
 namespace lockstep::train {
 
 class Streams {
  public:
-  explicit Streams(int count);
+  Streams(int count, Device& device);  // the device that they give work to
   ~Streams();
   Streams(const Streams&) = delete;
   Streams& operator=(const Streams&) = delete;
@@ -24,6 +26,7 @@ class Streams {
   void serve(int stream);
   void run_one(int stream);
 
+  Device& device_;
   std::vector<std::exception_ptr> errors_;
   std::mutex mutex_;
   std::condition_variable start_, done_;

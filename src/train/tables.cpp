@@ -64,14 +64,18 @@ std::string settings_text(const std::vector<std::pair<std::string, std::string>>
   return text;
 }
 
-std::uint64_t total_bytes(const std::vector<LedgerRow>& rows) {
+std::uint64_t total_bytes(const std::vector<LedgerRow>& rows, bool on_device) {
   return std::accumulate(rows.begin(), rows.end(), std::uint64_t{0},
-                         [](std::uint64_t sum, const LedgerRow& row) { return sum + row.bytes; });
+                         [on_device](std::uint64_t sum, const LedgerRow& row) {
+                           return row.on_device == on_device ? sum + row.bytes : sum;
+                         });
 }
 
 std::string ledger_text(const std::vector<LedgerRow>& rows, std::uint64_t node_bytes,
                         int node_ranks) {
   std::vector<LedgerRow> all = rows;
+  if (const std::uint64_t bytes = total_bytes(rows, true); bytes > 0)
+    all.push_back({"total on the GPU", bytes, "without CUDA's own; host memory is counted apart"});
   all.push_back({"total per rank", total_bytes(rows), ""});
   all.push_back({"total per node", node_bytes,
                  fmt::format("{} {}", node_ranks, node_ranks == 1 ? "rank" : "ranks")});

@@ -29,7 +29,8 @@ void check_goes_on(const nn::LayerSpec& layer, const std::string& checkpoint) {
 
 }  // namespace
 
-TokenModel read_token_model(const Run& run, const std::filesystem::path& checkpoint) {
+TokenModel read_token_model(const Run& run, const std::filesystem::path& checkpoint,
+                            const Device& device) {
   const std::string name = checkpoint.string();
   const DataFacts facts = parse_facts(read_checkpoint_text(checkpoint).description, name);
   if (facts.tokenizer_kind.empty())
@@ -42,7 +43,7 @@ TokenModel read_token_model(const Run& run, const std::filesystem::path& checkpo
   model.vocabulary = facts.classes;
   model.outputs = std::max(run.model.outputs, facts.classes);
   model.context = run.data.sequence;
-  model.precision = precision_in_force(run);
+  model.precision = precision_in_force(run, device);
   model.layers = run.model.layers.empty()
                      ? nn::make_preset(run.model.preset, Shape{run.data.sequence}, model.outputs)
                      : run.model.layers;

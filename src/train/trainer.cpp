@@ -11,9 +11,12 @@
 #include "lockstep/core/clock.h"
 #include "lockstep/core/log.h"
 #include "lockstep/core/units.h"
+#include "lockstep/device/cuda.h"
+#include "lockstep/ops/algorithms.h"
 #include "lockstep/train/environment.h"
 #include "lockstep/train/signals.h"
 #include "lockstep/train/weights.h"
+#include "train/algorithm_choice.h"
 #include "train/precision.h"
 #include "train/resume_check.h"
 #include "train/start_report.h"
@@ -42,10 +45,17 @@ void make_folder(const fs::path& dir) {
 
 NamedValues metric_values(const Evaluation& e) { return {e.metrics.begin(), e.metrics.end()}; }
 
-std::string values_text(const Evaluation& e) {
-  std::string text = fmt::format("loss {:.4f}", e.loss);
-  for (const auto& [name, value] : e.metrics) text += fmt::format(", {} {:.4f}", name, value);
-  return text;
+// Of what the run goes on from, if it goes on.
+std::unique_ptr<RankDevice> ready_device(comm::Communicator& communicator, const Run& run,
+                                         const TrainRequest& request) {
+  auto device = std::make_unique<RankDevice>(communicator, run);
+  const fs::path dir = run.checkpoint.dir;
+  std::optional<fs::path> newest;
+  communicator.together([&] {
+    if (request.resume && !dir.empty() && communicator.rank() == 0) newest = newest_checkpoint(dir);
+  });
+  recall_algorithms(communicator, device->get(), newest);
+  return device;
 }
 
 }  // namespace
@@ -54,7 +64,8 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
     : communicator_(communicator),
       run_(run),
       request_(request),
-      session_(communicator, run),
+      device_(ready_device(communicator, run, request)),
+      session_(communicator, device_->get(), run),
       step_runner_(session_.model.program, *session_.loader, session_.strategy,
                    session_.model.streams, run.train.seed, run.train.accumulate),
       policy_(run.checkpoint.every) {
@@ -68,7 +79,8 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
 ExitCode Trainer::train() {
   const std::string mixed = check_same_environment(communicator_, environment(), run_.run.mixed);
   if (!mixed.empty()) log::warn("the run is outside of the contract on bits: {}", mixed);
-  warn_of_precision(run_);
+  warn_of_precision(run_, device_->get());
+  device_->warn_of_sharing();
   first_values();
   if (!saves() && (request_.resume || request_.overwrite))
     throw UserError("--{} needs a folder: set checkpoint.dir in the run file",
@@ -90,26 +102,37 @@ ExitCode Trainer::train() {
 }
 
 void Trainer::say_settings() const {
-  const auto rows = session_.ledger();
-  const std::uint64_t node_bytes = node_total(communicator_, ledger_total(rows));
+  const auto rows = ledger_rows(session_.ledger(), device_->is_cuda());
+  const std::uint64_t node_bytes = node_total(communicator_, total_bytes(rows));
   if (!log::speaks() || (log::quiet() && !request_.check_only)) return;
-  log::line(start_text(communicator_, run_, session_));
-  log::line(ledger_text(ledger_rows(rows), node_bytes, communicator_.topology().local_ranks()));
+  log::line(start_text(communicator_, run_, session_, device_->text()));
+  log::line(ledger_text(rows, node_bytes, communicator_.topology().local_ranks()));
   if (request_.check_only) log::line(program_text(session_.model.program));
 }
 
 Environment Trainer::environment() const {
   const ops::Precision precision = session_.model.program.options().precision;
-  return local_environment({run_.run.threads, run_.run.device, std::string(name_of(precision)),
-                            request_.libraries});
+  EnvironmentInputs inputs{run_.run.threads, "cpu", std::string(name_of(precision)),
+                           request_.libraries};
+  if (device_->is_cuda()) {
+    inputs.device = "cuda";
+    inputs.gpu = cuda_description(device_->get());
+    inputs.algorithms = ops::algorithms().to_text();
+  }
+  return local_environment(inputs);
 }
 
 // From the seed, or from a file; a checkpoint that is resumed takes their place.
 void Trainer::first_values() {
   const ParameterTable& table = session_.model.program.table();
-  float* const flat = session_.model.flat.as<float>();
+  HostTensors& host = session_.model.host;
+  float* const flat = host.tensors().front().data;
   table.initialise(run_.train.seed, flat);
-  if (request_.init_from.empty()) return;
+  if (!request_.init_from.empty()) read_first_values(table, flat);
+  host.store();
+}
+
+void Trainer::read_first_values(const ParameterTable& table, float* flat) {
   nn::PresetOptions preset = run_.model.preset;
   if (!run_.model.layers.empty()) preset.preset.clear();
   communicator_.together([&] { read_weights(request_.init_from, preset, table, flat); });
@@ -137,6 +160,7 @@ void Trainer::open_folder() {
   if (!newest.empty()) {
     State state = session_.state(progress());
     read_checkpoint(communicator_, newest, state);
+    session_.model.host.store();
     restore(state.progress);
     check_resumed(newest);
     resumed = saved_step_ = step_;
@@ -173,9 +197,9 @@ void Trainer::start_loader() {
 
 void Trainer::start_clock() {
   session_.model.program.pack();
-  line_ = std::make_unique<ProgressLine>(
-      ProgressOptions{log::quiet() || !log::speaks(), run_.log.every, run_.train.batch,
-                      session_.model.task.sequence});
+  line_ = std::make_unique<ProgressLine>(ProgressOptions{log::quiet() || !log::speaks(),
+                                                         run_.log.every, run_.train.batch,
+                                                         session_.model.task.sequence});
   if (saves())
     install_signal_handlers();  // else a signal ends the run at once: nothing could be saved
   started_ = last_save_ = seconds_now();
@@ -305,7 +329,8 @@ void Trainer::finish() {
   times.bytes_read = counters.bytes_read_peers;
   times.flops = session_.model.program.flops() * static_cast<double>(data.samples) /
                 static_cast<double>(session_.model.task.microbatch);
-  times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
+  if (!device_->is_cuda())
+    times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
   fill_memory(times);
   const auto ranks = gather_times(communicator_, times);
   if (!nothing_to_do) log::info("\n{}", summary_text(ranks, session_.model.task.sequence));
@@ -342,28 +367,6 @@ void Trainer::restore(const Progress& p) {
 ExitCode run_training(comm::Communicator& communicator, const Run& run,
                       const TrainRequest& request) {
   return Trainer(communicator, run, request).train();
-}
-
-ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
-                        const EvalRequest& request) {
-  DataFacts facts;
-  communicator.together([&] {
-    facts = parse_facts(read_checkpoint_text(request.checkpoint).description,
-                        request.checkpoint.string());
-  });
-  warn_of_precision(run);
-  Model model(communicator, run, request.split, &facts);
-  State state{&model.program.table(), {{"parameters", model.flat.as<float>()}}, {}};
-  read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);
-  model.program.pack();
-  const auto reader =
-      data::make_row_reader(model.manifest, loader_options(run, model.task, request.split));
-  const Evaluation result =
-      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes);
-  if (log::speaks())
-    log::line(fmt::format("{} of {}: {} samples, {}", request.split, request.checkpoint.string(),
-                          result.samples, values_text(result)));
-  return ExitCode::kDone;
 }
 
 }  // namespace lockstep::train

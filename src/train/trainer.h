@@ -11,6 +11,7 @@
 #include "lockstep/train/run.h"
 #include "lockstep/train/trainer.h"
 #include "train/evaluation.h"
+#include "train/rank_device.h"
 #include "train/save_policy.h"
 #include "train/session.h"
 #include "train/training_step.h"
@@ -25,6 +26,7 @@ class Trainer {
  private:
   void say_settings() const;
   void first_values();
+  void read_first_values(const ParameterTable& table, float* flat);
   void open_folder();
   void check_resumed(const std::string& checkpoint) const;
   void start_loader();
@@ -45,6 +47,7 @@ class Trainer {
   comm::Communicator& communicator_;
   const Run run_;
   const TrainRequest request_;
+  const std::unique_ptr<RankDevice> device_;
   Session session_;
   TrainingStep step_runner_;
   const SavePolicy policy_;

@@ -8,12 +8,16 @@ parallel::StepOutcome TrainingStep::run(std::int64_t step, data::Position at, Re
   streams_.run([this, &job](int stream) {
     const comm::LaneRange lanes = strategy_.lanes(stream);
     for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) run_lane(stream, lane, job);
+    while (stream == 0 && !program_.done(stream)) strategy_.progress();
+    program_.wait(stream);
+    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane)
+      strategy_.set_record(lane, records_[lane]);
   });
   return strategy_.finish(step);
 }
 
 void TrainingStep::run_lane(int stream, std::int64_t lane, const Job& job) {
-  parallel::StepRecord record;
+  parallel::StepRecord& record = records_[lane] = {};
   for (std::int64_t micro = 0; micro < accumulate_; ++micro) {
     const RandomKey random{seed_, static_cast<std::uint64_t>(job.step),
                            static_cast<std::uint32_t>(lane * accumulate_ + micro)};
@@ -23,7 +27,6 @@ void TrainingStep::run_lane(int stream, std::int64_t lane, const Job& job) {
   }
   record.stop_requests = job.requests.stop ? 1 : 0;
   record.save_requests = job.requests.save ? 1 : 0;
-  strategy_.set_record(lane, record);
 }
 
 }  // namespace lockstep::train

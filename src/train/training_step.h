@@ -2,6 +2,7 @@
 // gradients and updates the parameters. Allocates nothing, prints nothing.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "lockstep/data/loader.h"
 #include "lockstep/nn/program.h"
@@ -19,7 +20,8 @@ class TrainingStep {
  public:
   TrainingStep(nn::Program& program, data::Loader& loader, parallel::Replicated& strategy,
                Streams& streams, std::uint64_t seed, std::int64_t accumulate)
-      : program_(program),
+      : records_(strategy.all_lanes()),
+        program_(program),
         loader_(loader),
         strategy_(strategy),
         streams_(streams),
@@ -36,6 +38,7 @@ class TrainingStep {
   };
   void run_lane(int stream, std::int64_t lane, const Job& job);
 
+  std::vector<parallel::StepRecord> records_;  // by lane
   nn::Program& program_;
   data::Loader& loader_;
   parallel::Replicated& strategy_;

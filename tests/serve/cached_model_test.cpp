@@ -87,7 +87,7 @@ std::int32_t best(const std::vector<double>& p) {
 void expect_same_text(const std::string& preset, ops::Precision precision, double tolerance) {
   const auto layers = layers_of(preset);
   Whole whole(layers, precision);
-  CachedModel cached(layers, kVocabulary, kContext, precision);
+  CachedModel cached(cpu_device(), layers, kVocabulary, kContext, precision);
   fill(cached.table(), cached.parameters());
   cached.ready();
   Sampler sampler({.temperature = 0});
@@ -128,7 +128,7 @@ void expect_same_in_parts(const std::string& preset, std::int64_t length) {
   for (std::int64_t i = 0; i < length; ++i)
     prompt.push_back(static_cast<std::int32_t>((i * i + i / 5) % kVocabulary));
   const auto logits_in_parts = [&](std::size_t part) {
-    CachedModel model(layers, kVocabulary, context, ops::Precision::kFp32);
+    CachedModel model(cpu_device(), layers, kVocabulary, context, ops::Precision::kFp32);
     fill(model.table(), model.parameters());
     model.ready();
     for (std::size_t at = 0; at < prompt.size(); at += part)

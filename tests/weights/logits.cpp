@@ -20,8 +20,8 @@ int print_logits(const std::string& checkpoint, const std::vector<std::int32_t>&
   const auto communicator = comm::make_communicator({});
   const train::Run run =
       config::parse_run(train::read_checkpoint_text(checkpoint).resolved_run, checkpoint, {});
-  const train::TokenModel described = train::read_token_model(run, checkpoint);
-  serve::CachedModel model(described.layers, described.outputs, described.context,
+  const train::TokenModel described = train::read_token_model(run, checkpoint, cpu_device());
+  serve::CachedModel model(cpu_device(), described.layers, described.outputs, described.context,
                            described.precision);
   train::State state{&model.table(), {{"parameters", model.parameters()}}, {}};
   train::read_checkpoint(*communicator, checkpoint, state, train::ReadScope::kListed);

@@ -80,6 +80,9 @@ class Fold {
   // stream 0 it also moves other buckets' folding forward; stream 0 belongs to the thread that made
   // the communicator (MPI_THREAD_FUNNELED), the others may run on any one thread each.
   virtual void push(int stream, std::int64_t lane, int bucket) = 0;
+  // Moves other buckets' folding forward, as push() does: for the thread of stream 0 while it waits
+  // for a device.
+  virtual void progress() = 0;
   // Hands over this lane's record (FoldLayout::record_bytes).
   virtual void set_record(std::int64_t lane, const void* record) = 0;
   // Returns when the whole sum can be read and all lanes' records are here.

@@ -23,6 +23,8 @@ std::unique_ptr<Device> make_cuda_device(const CudaChoice& choice);
 // What a checkpoint's environment and the ranks compare: "NVIDIA H100 80GB HBM3, sm_90, driver
 // 580.1, runtime 13.0"; of a device made above.
 std::string cuda_description(const Device& device);
+// Its compute capability: 90 for sm_90.
+int cuda_capability(const Device& device);
 // Names the physical device (its UUID), so that ranks can see whether they share one.
 std::string cuda_identity(const Device& device);
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
@@ -38,30 +39,37 @@ struct StepOutcome {
 
 class Replicated {
  public:
-  // Collective. parameters: the flat buffer of the program's table. What is handed in by reference
-  // must outlive this.
-  Replicated(comm::Communicator& communicator, nn::Program& program, float* parameters,
-             optim::Optimizer& optimizer, const optim::Options& optimizer_options,
-             const Options& options);
+  // Collective. parameters: the flat buffer of the program's table, on the program's device. What
+  // is handed in by reference must outlive this.
+  Replicated(comm::Communicator& communicator, Device& device, nn::Program& program,
+             float* parameters, optim::Optimizer& optimizer,
+             const optim::Options& optimizer_options, const Options& options);
   ~Replicated();
 
   comm::LaneRange lanes(int stream) const;
+  std::int64_t all_lanes() const { return options_.lanes; }
   // Where the gradients of this microbatch go.
   nn::GradientSink& begin(int stream, std::int64_t lane, std::int64_t micro);
   void set_record(std::int64_t lane, const StepRecord& record);
-  // Folds, agrees that all is finite, updates the parameters and packs them anew. Throws DataError naming what is
-  // not finite (lane, rank or parameter) on all ranks alike, with nothing applied.
+  // Moves the folding forward; for the thread of stream 0 while it waits for a device.
+  void progress() { fold_->progress(); }
+  // Folds, agrees that all is finite, updates the parameters and packs them anew. Every stream has
+  // been waited for. Throws DataError naming what is not finite (lane, rank or parameter) on all
+  // ranks alike, with nothing applied.
   StepOutcome finish(std::int64_t step);
 
   const comm::FoldCounters& counters() const { return fold_->counters(); }
   int buckets() const { return static_cast<int>(buckets_.size()); }
+  std::string path() const { return fold_->path(); }  // how sums travel
   std::vector<nn::LedgerRow> ledger() const;
 
  private:
   class Sink;
   StepRecord fold_records();
   void refuse_non_finite(std::int64_t step) const;
+  void update(std::int64_t step, double scale);
 
+  Device& device_;
   nn::Program& program_;
   const ParameterTable& table_;
   float* parameters_;
@@ -71,6 +79,7 @@ class Replicated {
   std::vector<Bucket> buckets_;
   std::vector<int> bucket_of_;      // parameter -> bucket
   std::vector<StepRecord> leaves_;  // scratch of fold_records()
+  std::unique_ptr<TreeArithmetic> arithmetic_;  // of a device whose streams run late
   std::unique_ptr<comm::Fold> fold_;
   std::vector<std::unique_ptr<Sink>> sinks_;
 };

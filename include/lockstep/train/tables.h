@@ -18,11 +18,13 @@ struct LedgerRow {
   std::string name;         // "parameters", "optimizer state", "activations", ...
   std::uint64_t bytes = 0;  // of this rank
   std::string note;         // "2 x 1.20 M fp32", "shared on the node"
+  bool on_device = false;   // of a device with memory of its own
 };
-// Rows, then the total of this rank and, over the node's ranks, of this node.
+// Rows, then the total on the device, if any lies there, of this rank's host memory and, over the
+// node's ranks, of this node's.
 std::string ledger_text(const std::vector<LedgerRow>& rows, std::uint64_t node_bytes,
                         int node_ranks);
-std::uint64_t total_bytes(const std::vector<LedgerRow>& rows);
+std::uint64_t total_bytes(const std::vector<LedgerRow>& rows, bool on_device = false);
 // Collective: the sum of `mine` over the ranks of this rank's node.
 std::uint64_t node_total(comm::Communicator& communicator, std::uint64_t mine);
 

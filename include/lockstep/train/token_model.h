@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lockstep/data/tokenizer.h"
+#include "lockstep/device/device.h"
 #include "lockstep/nn/model.h"
 #include "lockstep/ops/op.h"
 #include "lockstep/train/run.h"
@@ -18,12 +19,13 @@ struct TokenModel {
   std::int64_t outputs = 0;           // at least as many
   // Tokens that it sees at once: the rows of its position table, or the run's data.sequence.
   std::int64_t context = 0;
-  ops::Precision precision = ops::Precision::kFp32;  // in force on this machine
+  ops::Precision precision = ops::Precision::kFp32;  // in force on the device
 };
 
 // run: the one stored in the checkpoint. Reads no parameters. Throws UserError for a model that was
 // not trained on text, or that cannot go on with a text token by token; DataError for a checkpoint
 // that does not say what it was trained on.
-TokenModel read_token_model(const Run& run, const std::filesystem::path& checkpoint);
+TokenModel read_token_model(const Run& run, const std::filesystem::path& checkpoint,
+                            const Device& device);
 
 }  // namespace lockstep::train

@@ -11,6 +11,7 @@ std::unique_ptr<Device> make_cuda_device(const CudaChoice& choice) {
       choice.device);
 }
 std::string cuda_description(const Device&) { return ""; }
+int cuda_capability(const Device&) { return 0; }
 std::string cuda_identity(const Device&) { return ""; }
 
 }  // namespace lockstep

@@ -92,6 +92,10 @@ std::string cuda_description(const Device& device) {
                      runtime % 1000 / 10);
 }
 
+int cuda_capability(const Device& device) {
+  return static_cast<const cuda::CudaDevice&>(device).capability();
+}
+
 std::string cuda_identity(const Device& device) {
   return uuid_text(static_cast<const cuda::CudaDevice&>(device).properties().uuid);
 }

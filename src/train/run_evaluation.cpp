@@ -1,0 +1,37 @@
+// The evaluation of a checkpoint on a split, as a command of its own.
+#include "lockstep/core/log.h"
+#include "lockstep/train/trainer.h"
+#include "train/algorithm_choice.h"
+#include "train/evaluation.h"
+#include "train/precision.h"
+#include "train/rank_device.h"
+#include "train/session.h"
+
+namespace lockstep::train {
+
+ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
+                        const EvalRequest& request) {
+  DataFacts facts;
+  communicator.together([&] {
+    facts = parse_facts(read_checkpoint_text(request.checkpoint).description,
+                        request.checkpoint.string());
+  });
+  const RankDevice device(communicator, run);
+  recall_algorithms(communicator, device.get(), request.checkpoint);
+  warn_of_precision(run, device.get());
+  Model model(communicator, device.get(), run, request.split, &facts);
+  State state{&model.program.table(), model.host.tensors(), {}};
+  read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);
+  model.host.store();
+  model.program.pack();
+  const auto reader =
+      data::make_row_reader(model.manifest, loader_options(run, model.task, request.split));
+  const Evaluation result =
+      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes);
+  if (log::speaks())
+    log::line(fmt::format("{} of {}: {} samples, {}", request.split, request.checkpoint.string(),
+                          result.samples, values_text(result)));
+  return ExitCode::kDone;
+}
+
+}  // namespace lockstep::train
