@@ -81,7 +81,7 @@ class Bench {
         flat_(
             cpu_device().allocate(program_.table().flat_elements() * sizeof(float), "parameters")),
         optimizer_(program_.table(), options_, cpu_device()),
-        strategy_(communicator, program_, flat_.as<float>(), optimizer_, options_,
+        strategy_(communicator, cpu_device(), program_, flat_.as<float>(), optimizer_, options_,
                   {settings.lanes}) {
     values_ = program_.options().microbatch * program_.options().sample.elements();
     for (std::int64_t i = 0; i < settings.lanes * values_; ++i) {

@@ -26,7 +26,8 @@ std::vector<double> train(const nlohmann::json& golden, const std::vector<nn::La
   optim::Optimizer optimizer(program.table(), adamw, cpu_device());
   parallel::Options parallel_options;
   parallel_options.lanes = lanes;
-  parallel::Replicated strategy(*self, program, flat.data(), optimizer, adamw, parallel_options);
+  parallel::Replicated strategy(*self, cpu_device(), program, flat.data(), optimizer, adamw,
+                                parallel_options);
   std::vector<double> losses;
   for (std::size_t step = 0; step < steps; ++step) {
     for (std::int64_t lane = 0; lane < lanes; ++lane) {

@@ -29,6 +29,18 @@ TEST(Ledger, adds_up_per_rank_and_per_node) {
             "  total per node      3.00 MiB  2 ranks\n");
 }
 
+TEST(Ledger, keeps_a_devices_memory_and_the_hosts_apart) {
+  const std::vector<LedgerRow> rows{{"parameters", 3 << 20, "", true}, {"windows", 1 << 20, ""}};
+  EXPECT_EQ(total_bytes(rows), 1048576u);
+  EXPECT_EQ(total_bytes(rows, true), 3145728u);
+  EXPECT_EQ(ledger_text(rows, 1 << 20, 1),
+            "  parameters            3.00 MiB\n"
+            "  windows               1.00 MiB\n"
+            "  total on the GPU      3.00 MiB  without CUDA's own; host memory is counted apart\n"
+            "  total per rank        1.00 MiB\n"
+            "  total per node        1.00 MiB  1 rank\n");
+}
+
 TEST(Summary, shows_min_mean_max_and_rates) {
   RankTimes a{.total = 10, .compute = 8, .data = 1, .exposed = 0.5, .hidden = 0.25, .fold = 0.5};
   RankTimes b{.total = 10, .compute = 6, .data = 3, .exposed = 0.5, .hidden = 0.25, .fold = 0.5};
