@@ -7,6 +7,7 @@ if(NOT LOCKSTEP_CUDA)
 endif()
 option(LOCKSTEP_TEST_GPU "Run the CUDA tests on this machine's GPU instead of the emulation" OFF)
 set(LOCKSTEP_EMULATION ${PROJECT_BINARY_DIR}/tests/ptx)
+find_program(LOCKSTEP_PTXAS ptxas HINTS ${CUDAToolkit_BIN_DIR} REQUIRED)
 find_package(Python3 3.9 COMPONENTS Interpreter REQUIRED)
 
 # lockstep_cuda_stand_in(NAME SONAME VARIANTS plain thread address SOURCES ... [SYMBOLS version-script]
@@ -20,12 +21,18 @@ function(lockstep_cuda_stand_in name soname)
   foreach(variant ${arg_VARIANTS})
     set(target stand_in_${name}_${variant})
     set(folder ${LOCKSTEP_EMULATION}/${variant})
-    add_library(${target} SHARED ${arg_SOURCES})
+    set(checker ${variant})
     if(variant STREQUAL "plain")
       set(folder ${LOCKSTEP_EMULATION}/lib)
-    else()
-      target_compile_options(${target} PRIVATE -fsanitize=${variant} -fno-omit-frame-pointer -g1)
-      target_link_options(${target} PRIVATE -fsanitize=${variant})
+      set(checker "${LOCKSTEP_SANITIZE}")
+    elseif(LOCKSTEP_SANITIZE)
+      continue()  # everything is built with that one
+    endif()
+    add_library(${target} SHARED ${arg_SOURCES})
+    if(checker)
+      target_compile_options(${target} PRIVATE -fsanitize=${checker} -fno-omit-frame-pointer -g1)
+      target_compile_definitions(${target} PRIVATE LOCKSTEP_CHECK_${checker})
+      target_link_options(${target} PRIVATE -fsanitize=${checker})
     endif()
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include
                                ${PROJECT_SOURCE_DIR}/src ${CUDAToolkit_INCLUDE_DIRS} ${CUDNN_INCLUDE})
@@ -50,7 +57,7 @@ function(lockstep_translate_kernels out folder)
     add_custom_command(
       OUTPUT ${ptx}
       COMMAND ${CMAKE_COMMAND} -E make_directory ${folder}
-      COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} -ptx -arch=compute_80 -std=c++20 --fmad=false
+      COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} -ptx -lineinfo -arch=compute_80 -std=c++20 --fmad=false
               --expt-relaxed-constexpr -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/include
               -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_BINARY_DIR}/include
               -MD -MT ${ptx} -MF ${ptx}.d ${source} -o ${ptx}
@@ -58,13 +65,13 @@ function(lockstep_translate_kernels out folder)
       COMMENT "PTX of ${name}.cu" VERBATIM)
     add_custom_command(
       OUTPUT ${folder}/${name}.cpp
-      COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/ptx/translate.py ${ptx} > ${folder}/${name}.cpp.tmp
-      COMMAND ${CMAKE_COMMAND} -E rename ${folder}/${name}.cpp.tmp ${folder}/${name}.cpp
+      COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/ptx/translate.py ${ptx}
+              ${folder}/${name}.cpp ${LOCKSTEP_PTXAS}
       DEPENDS ${ptx} ${LOCKSTEP_TRANSLATOR}
       COMMENT "Translating ${name}.ptx" VERBATIM)
     list(APPEND translated ${folder}/${name}.cpp)
   endforeach()
-  set_source_files_properties(${translated} PROPERTIES COMPILE_OPTIONS "-w;-O2")
+  set_source_files_properties(${translated} PROPERTIES COMPILE_OPTIONS "-w;-O1")
   set(${out} ${translated} PARENT_SCOPE)
 endfunction()
 
@@ -142,7 +149,7 @@ function(lockstep_cuda_test_runs name target ranks arguments timeout environment
     return()
   endif()
   foreach(count ${ranks})
-    string(REGEX REPLACE "^([^.]*)" "\\1.np${count}" run ${name})
+    string(REGEX REPLACE "^([^.]+)" "\\1.np${count}" run ${name})
     add_test(NAME ${run} COMMAND ${PROJECT_SOURCE_DIR}/scripts/mpirun.sh -np ${count} $<TARGET_FILE:${target}> ${arguments})
     set_tests_properties(${run} PROPERTIES LABELS "cuda;mpi" TIMEOUT ${timeout} PROCESSORS 2 ENVIRONMENT "${environment}")
   endforeach()

@@ -13,6 +13,8 @@
 
 namespace lockstep::ptx {
 
+struct Thread;
+
 // One translated kernel; lives as long as the library that holds it.
 struct Kernel {
   const char* name = nullptr;  // mangled, as the host program registers it
@@ -21,7 +23,7 @@ struct Kernel {
   std::size_t static_shared = 0;  // bytes; dynamic shared memory starts behind them
   int registers = 0;              // of a thread, as ptxas counts them; 0: not known
   int max_threads = 0;            // of a block, from __launch_bounds__; 0: not given
-  void (*code)(const std::uint8_t* parameters) = nullptr;
+  void (*code)(Thread& self) = nullptr;
 };
 
 // A __device__ or __constant__ variable; data is null where there is none of that name.
@@ -41,8 +43,13 @@ const Kernel* find_kernel(std::string_view mangled_name);
 Variable find_variable(std::string_view mangled_name);
 
 // Runs a whole grid and returns when it has ended. parameters: kernel.parameter_bytes bytes. Several
-// operating-system threads may call it at once. Throws KernelError.
+// operating-system threads may call it at once. LOCKSTEP_EMULATION_ORDER says how threads and blocks
+// take turns: 0 up, 1 down, n shuffled by seed n. Throws KernelError.
 void run_kernel(const Kernel& kernel, dim3 grid, dim3 block, std::size_t dynamic_shared,
                 const void* parameters);
+
+// Of translated code, while the library that holds it is loaded.
+void add_kernel(Kernel kernel);
+void add_variable(const char* mangled_name, Variable variable);
 
 }  // namespace lockstep::ptx
