@@ -69,7 +69,10 @@ class CudaEvent final : public Event {
   }
   bool done() override {
     const cudaError_t state = cudaEventQuery(event_);
-    if (state == cudaErrorNotReady) return false;
+    if (state == cudaErrorNotReady) {
+      cudaGetLastError();  // else the next launch reports it
+      return false;
+    }
     check(state, "cudaEventQuery");
     return true;
   }
