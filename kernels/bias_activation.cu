@@ -139,7 +139,8 @@ bool from_output(ops::Activation a) {
 template <class Z>
 void forward(const BiasActivation<Z>& a, cudaStream_t stream) {
   if (a.rows == 0 || a.columns == 0) return;
-  launch_tile_pass(column_tiles(a.rows, a.columns), ForwardPass<Z>{a, DropPlan(a.drop)},
+  const bool aligned = reinterpret_cast<std::uintptr_t>(a.bias) % 16 == 0;
+  launch_tile_pass(column_tiles(a.rows, a.columns, aligned), ForwardPass<Z>{a, DropPlan(a.drop)},
                    "bias_activation", stream);
 }
 

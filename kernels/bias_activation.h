@@ -18,7 +18,7 @@ template <class Z>
 struct BiasActivation {
   std::int64_t rows = 0, columns = 0;
   const Z* z = nullptr;
-  const float* bias = nullptr;      // [columns], or null
+  const float* bias = nullptr;      // [columns], at any address; or null
   const float* residual = nullptr;  // or null; added last
   float* y = nullptr;               // may be z or residual; null: only y_bf16 is written
   __nv_bfloat16* y_bf16 = nullptr;  // y rounded to nearest even, for a product; or null

@@ -26,9 +26,9 @@ struct ColumnTiles {
 };
 
 // Few rows: each thread takes all of them. Else tiles are 32 threads wide, or as wide as the matrix.
-inline ColumnTiles column_tiles(std::int64_t rows, std::int64_t columns) {
+inline ColumnTiles column_tiles(std::int64_t rows, std::int64_t columns, bool aligned = true) {
   constexpr std::int64_t kFewRows = 64, kEnoughBlocks = 1024;
-  ColumnTiles t{rows, columns, columns % 4 == 0 ? 4 : 1, 0, 0, 0, 0};
+  ColumnTiles t{rows, columns, aligned && columns % 4 == 0 ? 4 : 1, 0, 0, 0, 0};
   const std::int64_t lanes = blocks_for(columns, t.width);
   const int widest = rows < kFewRows ? 8 : 5;
   while (t.lanes_log2 < widest && (std::int64_t{1} << t.lanes_log2) < lanes) ++t.lanes_log2;

@@ -1,24 +1,16 @@
 // Activations as ops of their own.
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
 
 class CpuActivate : public Op {
  public:
-  explicit CpuActivate(const Activate& d) : d_(d) {
-    LOCKSTEP_CHECK(d.elements > 0 && d.activation != Activation::kNone, "activation {} of {}",
-                   name_of(d.activation), d.elements);
-    LOCKSTEP_CHECK(d.samples > 0 && d.elements % d.samples == 0, "{} elements in {} samples",
-                   d.elements, d.samples);
-    if (!(d.slope >= 0)) {
-      throw UserError("leaky_relu has slope {}; it must be 0 or more", d.slope);
-    }
-  }
+  explicit CpuActivate(const Activate& d) : d_(d) { check(d); }
 
   std::string_view kind() const override { return "activate"; }
 
@@ -38,31 +30,13 @@ class CpuActivate : public Op {
   bool backward_needs_inputs() const override { return !from_output(); }
   bool backward_needs_output() const override { return from_output(); }
   bool in_place() const override { return from_output(); }
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.elements);
-    const double flops =
-        d_.activation == Activation::kRelu || d_.activation == Activation::kLeakyRelu
-            ? 1
-            : 25;  // about: an exponential and a division
-    return {flops * n, flops * n, 8 * n, 12 * n};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   const Kernels::ActivationLoops& loops() const {
     return kernels().activation[static_cast<int>(d_.activation)];
   }
-  // Whether the derivative is a function of the output alone.
-  bool from_output() const {
-    switch (d_.activation) {
-      case Activation::kRelu:
-      case Activation::kLeakyRelu:
-      case Activation::kTanh:
-      case Activation::kSigmoid:
-        return true;
-      default:
-        return false;
-    }
-  }
+  bool from_output() const { return derives_from_output(d_.activation); }
 
   Activate d_;
 };

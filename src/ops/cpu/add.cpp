@@ -1,22 +1,18 @@
 // The sum of two activations, with an optional relu behind it.
 #include <cstring>
 
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
 
 class CpuAdd : public Op {
  public:
-  explicit CpuAdd(const Add& d) : d_(d), relu_(d.activation == Activation::kRelu) {
-    LOCKSTEP_CHECK(d.elements > 0 && d.samples > 0 && d.elements % d.samples == 0,
-                   "sum of {} elements in {} samples", d.elements, d.samples);
-    LOCKSTEP_CHECK(relu_ || d.activation == Activation::kNone, "add fuses relu only");
-  }
+  explicit CpuAdd(const Add& d) : d_(d), relu_(d.activation == Activation::kRelu) { check(d); }
 
   std::string_view kind() const override { return "add"; }
 
@@ -47,10 +43,7 @@ class CpuAdd : public Op {
   bool backward_needs_inputs() const override { return false; }
   bool backward_needs_output() const override { return relu_; }
   bool in_place() const override { return true; }
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.elements);
-    return {n, relu_ ? 2 * n : 0, 12 * n, (relu_ ? 24 : 16) * n};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   Add d_;

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/batch_norm_layout.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
@@ -30,8 +30,7 @@ class CpuBatchNorm : public Op {
  public:
   explicit CpuBatchNorm(const BatchNorm& d)
       : d_(d), layout_{d.rows, d.channels}, relu_(d.activation == Activation::kRelu) {
-    LOCKSTEP_CHECK(d.rows > 0 && d.channels > 0, "batch norm of {} x {}", d.rows, d.channels);
-    LOCKSTEP_CHECK(relu_ || d.activation == Activation::kNone, "batch norm fuses relu only");
+    check(d);
   }
 
   std::string_view kind() const override { return "batch_norm"; }
@@ -155,11 +154,7 @@ class CpuBatchNorm : public Op {
   bool backward_needs_output() const override { return relu_ && d_.residual; }
   // dy behind the mask replaces dy.
   int in_place_gradient() const override { return d_.residual ? 1 : -1; }
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.rows * d_.channels);
-    const double residual = d_.residual ? 4 * n : 0;
-    return {8 * n, 12 * n, 12 * n + residual, 20 * n + 2 * residual};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   struct Workspace {
@@ -209,12 +204,7 @@ class CpuBatchNorm : public Op {
 
   // Joins the columns of each channel and the rest rows (Chan, Golub & LeVeque 1983).
   void join_statistics(const Args& args, const Workspace& w, Channel* saved) const {
-    if (d_.rows < 2) {
-      throw UserError(
-          "batch norm over {} channels sees one value of each channel in a microbatch and has no "
-          "variance; use a larger batch or fewer lanes",
-          d_.channels);
-    }
+    check_has_variance(d_);
     const auto& l = layout_;
     const float* const rest = args.inputs[0] + l.virtual_rows * l.period;
     for (std::int64_t c = 0; c < d_.channels; ++c) {

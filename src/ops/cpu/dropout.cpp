@@ -5,24 +5,18 @@
 #include <cstring>
 #include <numeric>
 
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
 
 class CpuDropout : public Op {
  public:
-  explicit CpuDropout(const Dropout& d) : d_(d) {
-    LOCKSTEP_CHECK(d.elements > 0 && d.samples > 0 && d.elements % d.samples == 0,
-                   "dropout of {} elements in {} samples", d.elements, d.samples);
-    if (!(d.rate >= 0 && d.rate < 1)) {
-      throw UserError("dropout has rate {}; it must be at least 0 and less than 1", d.rate);
-    }
-  }
+  explicit CpuDropout(const Dropout& d) : d_(d) { check(d); }
 
   std::string_view kind() const override { return "dropout"; }
 
@@ -45,10 +39,7 @@ class CpuDropout : public Op {
 
   bool backward_needs_inputs() const override { return false; }
   bool in_place() const override { return true; }
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.elements);
-    return {n, n, 8 * n, 8 * n};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   void multiply(const Args& args, Slice slice, float* y, const float* x) const {

@@ -3,22 +3,18 @@
 #include <algorithm>
 #include <cstring>
 
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
 
 class CpuPositions : public Op {
  public:
-  explicit CpuPositions(const Positions& d) : d_(d), elements_(d.tokens * d.width) {
-    LOCKSTEP_CHECK(d.samples > 0 && d.tokens > 0 && d.width > 0, "positions of {} x {} x {}",
-                   d.samples, d.tokens, d.width);
-    LOCKSTEP_CHECK(d.context >= d.tokens, "{} positions for {} tokens", d.context, d.tokens);
-  }
+  explicit CpuPositions(const Positions& d) : d_(d), elements_(d.tokens * d.width) { check(d); }
 
   std::string_view kind() const override { return "positions"; }
 
@@ -32,9 +28,7 @@ class CpuPositions : public Op {
   std::int64_t slices() const override { return sample_slices(d_.samples, d_.samples * elements_); }
 
   void forward_slice(const Args& args, Slice slice) const override {
-    LOCKSTEP_CHECK(args.position >= 0 && args.position + d_.tokens <= d_.context,
-                   "tokens [{}, {}) of a context of {}", args.position, args.position + d_.tokens,
-                   d_.context);
+    check_position(d_, args.position);
     const float* const table = args.parameters[0] + args.position * d_.width;
     for (std::int64_t n = 0; n < d_.samples / slice.count; ++n) {
       const std::int64_t at = n * elements_;
@@ -67,10 +61,7 @@ class CpuPositions : public Op {
   std::size_t workspace_bytes() const override { return sizeof(float) * elements_; }
   bool backward_needs_inputs() const override { return false; }
   bool in_place() const override { return true; }
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.samples * elements_);
-    return {n, n, 8 * n, 8 * n};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   Positions d_;

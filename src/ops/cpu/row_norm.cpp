@@ -2,11 +2,11 @@
 // row_norm_loops.inl.
 #include <cstring>
 
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
@@ -15,10 +15,7 @@ template <bool layer>
 class CpuRowNorm : public Op {
  public:
   CpuRowNorm(std::int64_t rows, std::int64_t channels, float epsilon, std::int64_t samples)
-      : rows_(rows), channels_(channels), samples_(samples), epsilon_(epsilon) {
-    LOCKSTEP_CHECK(rows > 0 && channels > 0 && samples > 0 && rows % samples == 0,
-                   "norm of {} x {} in {} samples", rows, channels, samples);
-  }
+      : rows_(rows), channels_(channels), samples_(samples), epsilon_(epsilon) {}
 
   std::string_view kind() const override { return layer ? "layer_norm" : "rms_norm"; }
 
@@ -62,10 +59,7 @@ class CpuRowNorm : public Op {
   std::size_t workspace_bytes() const override {
     return padded() * (2 * sizeof(double) + 2 * sizeof(float));
   }
-  Cost cost() const override {
-    const double n = static_cast<double>(rows_ * channels_);
-    return {8 * n, 14 * n, 8 * n, 12 * n};
-  }
+  Cost cost() const override { return cost_of(LayerNorm{.rows = rows_, .channels = channels_}); }
 
  private:
   static constexpr std::int64_t kSaved = layer ? 3 : 1;  // floats a row
@@ -97,10 +91,12 @@ class CpuRowNorm : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_cpu(const LayerNorm& d) {
+  check(d);
   return std::make_unique<CpuRowNorm<true>>(d.rows, d.channels, d.epsilon, d.samples);
 }
 
 std::unique_ptr<Op> make_cpu(const RmsNorm& d) {
+  check(d);
   return std::make_unique<CpuRowNorm<false>>(d.rows, d.channels, d.epsilon, d.samples);
 }
 

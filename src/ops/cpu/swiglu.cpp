@@ -1,19 +1,16 @@
 // SwiGLU (Shazeer 2020): the loops are in swiglu_loops.inl.
-#include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/make.h"
 #include "ops/cpu/sample_slices.h"
+#include "ops/passes.h"
 
 namespace lockstep::ops {
 namespace {
 
 class CpuSwiGlu : public Op {
  public:
-  explicit CpuSwiGlu(const SwiGlu& d) : d_(d) {
-    LOCKSTEP_CHECK(d.rows > 0 && d.width > 0 && d.samples > 0 && d.rows % d.samples == 0,
-                   "swiglu of {} x {} in {} samples", d.rows, d.width, d.samples);
-  }
+  explicit CpuSwiGlu(const SwiGlu& d) : d_(d) { check(d); }
 
   std::string_view kind() const override { return "swiglu"; }
 
@@ -32,10 +29,7 @@ class CpuSwiGlu : public Op {
                               d_.rows / slice.count, d_.width);
   }
 
-  Cost cost() const override {
-    const double n = static_cast<double>(d_.rows * d_.width);
-    return {26 * n, 32 * n, 12 * n, 20 * n};  // an exponential and a division: about 25
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   SwiGlu d_;
