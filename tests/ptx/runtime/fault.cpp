@@ -6,11 +6,13 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <string>
 #include <string_view>
 
 #include "tests/ptx/runtime/call.h"
@@ -135,14 +137,18 @@ void start_up() {
 void run_guarded(const Work& work) {
   use_handler_stack();
   running = &work;
+  const unsigned float_environment = _mm_getcsr();  // kernels have their own
   // The handler changes no signal mask (SA_NODEFER), so none is kept: that saves a system call.
   if (sigsetjmp(leave, 0) == 0) {
     try {
       work.run();
     } catch (const std::exception& error) {
-      fail(kind_of(error.what()), (work.name + " failed: " + error.what()).c_str());
+      // A kernel's error names the kernel, the block and the thread.
+      const std::string what = error.what();
+      fail(kind_of(what), (what.starts_with("kernel ") ? what : work.name + ": " + what).c_str());
     }
   } else {
+    _mm_setcsr(float_environment);
     fail(cudaErrorIllegalAddress, fault_text);
   }
   running = nullptr;
