@@ -64,6 +64,14 @@ __device__ inline void copy_async(unsigned shared, const void* global, int bytes
                : "memory");
 #endif
 }
+// 4 bytes, or zero where bytes is 0.
+__device__ inline void copy_async_word(unsigned shared, const void* global, int bytes) {
+#ifdef LOCKSTEP_HAS_MMA
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared), "l"(global),
+               "r"(bytes)
+               : "memory");
+#endif
+}
 __device__ inline void commit_copies() {
 #ifdef LOCKSTEP_HAS_MMA
   asm volatile("cp.async.commit_group;\n" ::: "memory");
