@@ -90,7 +90,9 @@ float* TreeFold::leaf(int stream, std::int64_t lane, int bucket) {
 void TreeFold::push(int stream, std::int64_t lane, int bucket) {
   if (engine_->late()) await_release(stream);
   if (engine_->push(stream, lane, bucket)) publish(memory_.ready(local_, bucket), round_);
-  if (stream == 0) progress();
+  if (stream != 0) return;
+  begin_step();
+  progress();
 }
 
 bool TreeFold::all_local(Flag& (NodeMemory::*flag)(int, int) const, int b) const {
@@ -101,8 +103,8 @@ bool TreeFold::all_local(Flag& (NodeMemory::*flag)(int, int) const, int b) const
 }
 
 void TreeFold::progress() {
-  begin_step();
   look_at_release();
+  if (!begun_) return;  // between two steps
   while (computing() && engine_->stored(stored_)) publish(memory_.ready(local_, stored_++), round_);
   while (parts_.started < plan_.buckets() && all_local(&NodeMemory::ready, parts_.started)) {
     engine_->start(Stage::kPart, parts_.started++);
@@ -225,6 +227,7 @@ void TreeFold::watch_flight() {
 void TreeFold::finish(std::int64_t step) {
   step_ = step;
   engine_->end_step();
+  begin_step();
   double start = seconds_now();
   double folded_before = engine_->folding();
   const auto look = [&] {

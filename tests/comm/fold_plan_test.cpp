@@ -33,6 +33,18 @@ TEST(TileProgram, adds_in_tree_order_and_moves_what_needs_no_addition) {
                   test::tree_node(values, nodes[o].level, nodes[o].begin()));
       }
       for (int i = 0; i < program.sources; ++i) ASSERT_EQ(operand[i], values[begin + i]);
+
+      std::vector<float> stack;  // the same additions, in their other form
+      const auto merges = tree_merges(sources, lanes);
+      for (int i = 0; i < program.sources; ++i) {
+        stack.push_back(values[begin + i]);
+        for (int m = 0; m < merges[i]; ++m) {
+          const float right = stack.back();
+          stack.pop_back();
+          stack.back() += right;
+        }
+      }
+      ASSERT_EQ(stack, std::vector<float>(operand.begin() + program.first_out(), operand.end()));
     }
   }
 }
