@@ -1,4 +1,4 @@
-// What the environment says about the machine to be played: see README.md in tests/ptx.
+// What the environment says about the machine to be played (README.md).
 #pragma once
 #include <cstddef>
 #include <cstdint>
