@@ -11,10 +11,10 @@ namespace lockstep::kernels {
 struct GeluTail {
   float t, density, ratio;  // |x| up to where Q is 0, e^(-t^2/2), R(t)
   __device__ explicit GeluTail(float x) {
-    constexpr float kR[] = {0.5f,           -0.398941547f,    0.249987096f,   -0.132893428f,
-                            0.0621929467f,  -0.0259508006f,   0.00953481998f, -0.00297040516f,
-                            0.000741977536f, -0.000138968288f, 1.796178e-05f,  -1.4095549e-06f,
-                            5.01613364e-08f};
+    constexpr float kR[] = {
+        0.5f,           -0.398941547f,   0.249987096f,    -0.132893428f,   0.0621929467f,
+        -0.0259508006f, 0.00953481998f,  -0.00297040516f, 0.000741977536f, -0.000138968288f,
+        1.796178e-05f,  -1.4095549e-06f, 5.01613364e-08f};
     t = fabsf(x) > 20.0f ? 20.0f : fabsf(x);  // NaN stays
     density = expf(-0.5f * t * t);
     const float near = t > 5.0f ? 5.0f : t;
@@ -69,7 +69,8 @@ __device__ inline float activate(ops::Activation a, float x, float slope) {
   }
 }
 
-// from: output for kTanh and kSigmoid, either for kRelu and kLeakyRelu (slope >= 0), else the input.
+// from: output for kTanh and kSigmoid, either for kRelu and kLeakyRelu (slope >= 0), else the
+// input.
 __device__ inline float activation_gradient(ops::Activation a, float dy, float from, float slope) {
   switch (a) {
     case ops::Activation::kRelu:

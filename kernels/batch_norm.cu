@@ -1,6 +1,5 @@
-#include "kernels/batch_norm.h"
-
 #include "kernels/activation.cuh"
+#include "kernels/batch_norm.h"
 #include "kernels/column_tiles.cuh"
 #include "kernels/flat_pass.cuh"
 
@@ -65,15 +64,13 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
   std::int64_t row = p.row;
   for (; row + (kAtOnce - 1) * p.step < p.end; row += kAtOnce * p.step)
     mine.template add<kAtOnce>(x + row * t.columns + p.column, stride);
-  for (; row < p.end; row += p.step)
-    mine.template add<1>(x + row * t.columns + p.column, stride);
+  for (; row < p.end; row += p.step) mine.template add<1>(x + row * t.columns + p.column, stride);
 #pragma unroll
   for (int w = 0; w < W; ++w) {
     scratch[w][threadIdx.x] = {};
     if (mine.count > 0)
-      scratch[w][threadIdx.x] = {mine.count,
-                                 static_cast<double>(mine.shift.at[w]) + mine.mean.at[w],
-                                 mine.squares.at[w]};
+      scratch[w][threadIdx.x] = {
+          mine.count, static_cast<double>(mine.shift.at[w]) + mine.mean.at[w], mine.squares.at[w]};
   }
   const int lanes = 1 << t.lanes_log2, thread = static_cast<int>(threadIdx.x);
   for (int half = kTileThreads / 2; half >= lanes; half /= 2) {

@@ -1,7 +1,7 @@
 // Batch norm of one lane (Ioffe & Szegedy 2015) over the rows of [rows, channels], any shape, on
 // 16-byte boundaries. A channel's mean is kept in two floats and its squares are summed about a
-// number of the channel, so that nothing is lost where |mean| >> deviation. The order of all sums is
-// the shape's.
+// number of the channel, so that nothing is lost where |mean| >> deviation. The order of all sums
+// is the shape's.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -13,8 +13,8 @@ namespace lockstep::kernels {
 // What normalises a channel: y = (x - mean - rest) rstd gain + bias.
 struct BatchNormScale {
   const float *mean = nullptr, *rest = nullptr;  // [channels]; rest may be null: 0
-  const float *rstd = nullptr;      // [channels], or null: 1 / sqrt(variance + epsilon) of
-  const float *variance = nullptr;  // [channels], which is then read
+  const float* rstd = nullptr;      // [channels], or null: 1 / sqrt(variance + epsilon) of
+  const float* variance = nullptr;  // [channels], which is then read
   float epsilon = 1e-5f;
   const float *gain = nullptr, *bias = nullptr;  // [channels]
 };
@@ -42,9 +42,9 @@ struct BatchNormForward {
 };
 void batch_norm_forward(const BatchNormForward& a, cudaStream_t stream);
 
-// dx = rstd gain (dz - mean(dz) - x^ mean(dz x^)), dz = dy where the output is positive or NaN (relu),
-// d_gain = sum dz x^, d_bias = sum dz. Two passes over dy and x: 20 bytes and about 12 flops an
-// element, 4 more where the mask is read from the output or dz is kept.
+// dx = rstd gain (dz - mean(dz) - x^ mean(dz x^)), dz = dy where the output is positive or NaN
+// (relu), d_gain = sum dz x^, d_bias = sum dz. Two passes over dy and x: 20 bytes and about 12
+// flops an element, 4 more where the mask is read from the output or dz is kept.
 struct BatchNormGradient {
   std::int64_t rows = 0, channels = 0;
   const float *x = nullptr, *dy = nullptr;

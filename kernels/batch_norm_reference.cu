@@ -31,7 +31,8 @@ struct ChannelScale {
   double mean, rstd, gain, bias;
   __device__ ChannelScale(const BatchNormScale& s, std::int64_t c)
       : mean(s.mean[c]),
-        rstd(s.rstd != nullptr ? s.rstd[c] : 1 / sqrt(static_cast<double>(s.variance[c]) + s.epsilon)),
+        rstd(s.rstd != nullptr ? s.rstd[c]
+                               : 1 / sqrt(static_cast<double>(s.variance[c]) + s.epsilon)),
         gain(s.gain[c]),
         bias(s.bias[c]) {
     if (s.rest != nullptr) mean += s.rest[c];

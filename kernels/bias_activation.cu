@@ -97,7 +97,8 @@ struct GradientPass {
     return x;
   }
   template <int W>
-  __device__ Pack<float, W> gradient(const Column<W>& c, const Fetched<W>& x, std::int64_t at) const {
+  __device__ Pack<float, W> gradient(const Column<W>& c, const Fetched<W>& x,
+                                     std::int64_t at) const {
     Pack<float, W> dz = x.dy;
     if (c.drop.on) drop_elements<W>(dz.at, c.drop, drop, at);
     if (a.activation == ops::Activation::kNone) return dz;
@@ -150,8 +151,7 @@ void gradient(const BiasActivationGradient<Z>& a, cudaStream_t stream) {
                    "bias_activation_gradient: a bias where the output is read");
   const ColumnTiles t = column_tiles(a.rows, a.columns);
   const GradientPass<Z> pass{a, DropPlan(a.drop)};
-  if (a.d_bias == nullptr)
-    return launch_tile_pass(t, pass, "bias_activation_gradient", stream);
+  if (a.d_bias == nullptr) return launch_tile_pass(t, pass, "bias_activation_gradient", stream);
   if (t.chunks == 1) return launch_tile_sums(t, pass, a.d_bias, "bias_activation_gradient", stream);
   auto* const partial = static_cast<float*>(a.workspace);
   launch_tile_sums(t, pass, partial, "bias_activation_gradient", stream);
@@ -202,8 +202,7 @@ void bias_activation(const BiasActivation<__nv_bfloat16>& a, cudaStream_t stream
 void bias_activation_gradient(const BiasActivationGradient<float>& a, cudaStream_t stream) {
   gradient(a, stream);
 }
-void bias_activation_gradient(const BiasActivationGradient<__nv_bfloat16>& a,
-                              cudaStream_t stream) {
+void bias_activation_gradient(const BiasActivationGradient<__nv_bfloat16>& a, cudaStream_t stream) {
   gradient(a, stream);
 }
 

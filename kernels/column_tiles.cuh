@@ -1,8 +1,8 @@
 // Passes over a matrix [rows, columns], with constants of a column kept in registers and, if
 // wanted, sums over the rows of each column. A block of 256 threads works on one tile of columns
-// and one chunk of rows; neighbouring blocks have neighbouring tiles. Sums: a thread's rows in order
-// in fp32 (at most 32), the block's threads as a tree, the chunks in double by a second kernel: an
-// order that the shape alone decides.
+// and one chunk of rows; neighbouring blocks have neighbouring tiles. Sums: a thread's rows in
+// order in fp32 (at most 32), the block's threads as a tree, the chunks in double by a second
+// kernel: an order that the shape alone decides.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -25,7 +25,8 @@ struct ColumnTiles {
   unsigned blocks() const { return static_cast<unsigned>(chunks * tiles); }
 };
 
-// Few rows: each thread takes all of them. Else tiles are 32 threads wide, or as wide as the matrix.
+// Few rows: each thread takes all of them. Else tiles are 32 threads wide, or as wide as the
+// matrix.
 inline ColumnTiles column_tiles(std::int64_t rows, std::int64_t columns, bool aligned = true) {
   constexpr std::int64_t kFewRows = 64, kEnoughBlocks = 1024;
   ColumnTiles t{rows, columns, aligned && columns % 4 == 0 ? 4 : 1, 0, 0, 0, 0};
@@ -84,8 +85,7 @@ __device__ inline void for_tile_rows(const TilePlace& p, const Pass& pass, Apply
 // Pass: kAtOnce, Column<W>, Fetched<W>, column<W>(column), fetch<W>(row, column) and
 // apply<W>(column's constants, fetched, row, column).
 template <int W, class Pass>
-__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
-    tile_pass(ColumnTiles t, Pass pass) {
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks) tile_pass(ColumnTiles t, Pass pass) {
   const TilePlace p(t);
   if (p.row >= p.end) return;
   const auto state = pass.template column<W>(p.column);
@@ -187,8 +187,9 @@ void launch_tile_sums(const ColumnTiles& t, const Pass& pass, float* partial, co
 template <int K, class Finish>
 void launch_finish_columns(const float* partial, std::int64_t chunks, std::int64_t columns,
                            const Finish& finish, const char* name, cudaStream_t stream) {
-  finish_columns<K><<<static_cast<unsigned>(blocks_for(columns, kWarp)), kWarp * kStrands, 0,
-                      stream>>>(partial, chunks, columns, finish);
+  finish_columns<K>
+      <<<static_cast<unsigned>(blocks_for(columns, kWarp)), kWarp * kStrands, 0, stream>>>(
+          partial, chunks, columns, finish);
   check_launch(name);
 }
 

@@ -30,8 +30,8 @@ struct DropState {
   }
 };
 
-// Multiplies elements [element, element + W) by 0 or the scale. W is 1, or 4 with element a multiple
-// of 4.
+// Multiplies elements [element, element + W) by 0 or the scale. W is 1, or 4 with element a
+// multiple of 4.
 template <int W>
 __device__ inline void drop_elements(float (&x)[W], const DropState& state, const DropPlan& plan,
                                      std::int64_t element) {

@@ -1,5 +1,5 @@
-// Inverted dropout (Srivastava et al. 2014) with the masks of the cpu device, bit for bit: element e
-// is kept where word e of the key's Philox stream is at least rate * 2^32. No mask is stored.
+// Inverted dropout (Srivastava et al. 2014) with the masks of the cpu device, bit for bit: element
+// e is kept where word e of the key's Philox stream is at least rate * 2^32. No mask is stored.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>

@@ -1,6 +1,5 @@
-#include "kernels/elementwise.h"
-
 #include "kernels/activation.cuh"
+#include "kernels/elementwise.h"
 #include "kernels/flat_pass.cuh"
 #include "kernels/philox.cuh"
 
@@ -129,8 +128,10 @@ struct StochasticPass {
       if (W == 1 || w % 4 == 0)
         words = random_words(key, parameter, static_cast<std::uint64_t>(element) / 4);
       const unsigned place = W == 1 ? element % 4 : w % 4;
-      const unsigned word =
-          place == 0 ? words.x : place == 1 ? words.y : place == 2 ? words.z : words.w;
+      const unsigned word = place == 0   ? words.x
+                            : place == 1 ? words.y
+                            : place == 2 ? words.z
+                                         : words.w;
       rounded.at[w] = round_up_by(v.at[w], word);
     }
     store(y + i, rounded);

@@ -17,8 +17,8 @@ void add(float* y, const float* a, const float* b, std::int64_t n, cudaStream_t 
 void add_reference(float* y, const float* a, const float* b, std::int64_t n, cudaStream_t stream);
 void add_relu(float* y, const float* a, const float* b, std::int64_t n, cudaStream_t stream);
 
-// y = act(x): 8 bytes. dx = dy act'(from): 12 bytes; from is the output for kRelu, kLeakyRelu, kTanh
-// and kSigmoid, else the input. About 25 flops where there is an exponential.
+// y = act(x): 8 bytes. dx = dy act'(from): 12 bytes; from is the output for kRelu, kLeakyRelu,
+// kTanh and kSigmoid, else the input. About 25 flops where there is an exponential.
 void activate(float* y, const float* x, std::int64_t n, ops::Activation activation, float slope,
               cudaStream_t stream);
 void activate(__nv_bfloat16* y, const __nv_bfloat16* x, std::int64_t n, ops::Activation activation,

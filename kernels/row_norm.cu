@@ -68,8 +68,10 @@ __global__ void __launch_bounds__(kRowBlock<kRowThreads>) row_norm_kernel(RowNor
 #pragma unroll
     for (int w = 0; w < kPer; ++w) {
       const float hat = scale.hat<layer>(v[p].at[w]);
-      if constexpr (layer) v[p].at[w] = fmaf(hat, gain.at[w], bias.at[w]);
-      else v[p].at[w] = hat * gain.at[w];
+      if constexpr (layer)
+        v[p].at[w] = fmaf(hat, gain.at[w], bias.at[w]);
+      else
+        v[p].at[w] = hat * gain.at[w];
     }
     store_floats<kPer>(a.y + begin + c, v[p]);
   }
@@ -112,8 +114,10 @@ __global__ void __launch_bounds__(kWideThreads) row_norm_any_width(RowNorm<T> a)
   for (std::int64_t c = threadIdx.x; c < a.channels; c += kWideThreads) {
     const float hat = scale.hat<layer>(to_float(x[begin + c]));
     float y;
-    if constexpr (layer) y = fmaf(hat, a.gain[c], a.bias[c]);
-    else y = hat * a.gain[c];
+    if constexpr (layer)
+      y = fmaf(hat, a.gain[c], a.bias[c]);
+    else
+      y = hat * a.gain[c];
     a.y[begin + c] = from_float<T>(y);
   }
 }

@@ -13,7 +13,7 @@ constexpr int kRowsOfBlock = 4, kWideThreads = 256;
 constexpr int kMostChannels = 8192;
 
 template <int kRowThreads>
-constexpr int kRowBlock = kRowThreads == kWarp ? kWarp * kRowsOfBlock : kRowThreads;
+constexpr int kRowBlock = kRowThreads == kWarp ? kWarp* kRowsOfBlock : kRowThreads;
 template <int kRowThreads>
 constexpr int kRowGroups = kRowBlock<kRowThreads> / kRowThreads;
 

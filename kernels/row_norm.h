@@ -34,8 +34,8 @@ void rms_norm(const RowNorm<__nv_bfloat16>& a, cudaStream_t stream);
 void rms_norm_reference(const RowNorm<float>& a, cudaStream_t stream);
 
 // dx = rstd (g - mean(g) - x^ mean(g x^)) [+ add], g = dy gain; d_gain = sum over rows of dy x^,
-// d_bias = sum of dy. RMS norm lacks mean(g) and d_bias. One pass up to 8192 channels, a multiple of
-// 4 (8 in bf16): 12 bytes an element in fp32, and about 14 flops; two passes elsewhere. The
+// d_bias = sum of dy. RMS norm lacks mean(g) and d_bias. One pass up to 8192 channels, a multiple
+// of 4 (8 in bf16): 12 bytes an element in fp32, and about 14 flops; two passes elsewhere. The
 // sums' order is that of the shape: rows of a block in fp32, then blocks in double.
 template <class T>
 struct RowNormGradient {

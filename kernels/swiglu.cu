@@ -1,8 +1,7 @@
-#include "kernels/swiglu.h"
-
 #include "kernels/activation.cuh"
 #include "kernels/column_tiles.cuh"
 #include "kernels/flat_pass.cuh"
+#include "kernels/swiglu.h"
 
 namespace lockstep::kernels {
 namespace {

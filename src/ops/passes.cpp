@@ -32,8 +32,7 @@ void check(const RmsNorm& d) { check_row_norm(d.rows, d.channels, d.samples); }
 void check(const Activate& d) {
   LOCKSTEP_CHECK(d.activation != Activation::kNone, "activation none of {}", d.elements);
   check_elements("activation", d.elements, d.samples);
-  if (!(d.slope >= 0))
-    throw UserError("leaky_relu has slope {}; it must be 0 or more", d.slope);
+  if (!(d.slope >= 0)) throw UserError("leaky_relu has slope {}; it must be 0 or more", d.slope);
 }
 void check(const Add& d) {
   check_elements("sum", d.elements, d.samples);

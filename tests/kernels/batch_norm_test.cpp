@@ -9,9 +9,9 @@ struct Size {
   std::int64_t rows, channels;
 };
 // Few rows and many, narrow and wide, around packs, tiles and the rows of a thread.
-constexpr Size kSizes[] = {{2, 1},   {7, 31},   {31, 32}, {33, 33},   {63, 12},   {64, 4},
-                           {65, 20}, {3, 1000}, {5, 1023}, {257, 64}, {1023, 16}, {4099, 3},
-                           {130, 260}};
+constexpr Size kSizes[] = {{2, 1},     {7, 31},   {31, 32},  {33, 33},  {63, 12},
+                           {64, 4},    {65, 20},  {3, 1000}, {5, 1023}, {257, 64},
+                           {1023, 16}, {4099, 3}, {130, 260}};
 constexpr float kEpsilon = 1e-3f;
 
 struct Problem {
@@ -41,9 +41,7 @@ struct Problem {
       rstd.push_back(1 / std::sqrt(variance[c] + kEpsilon));
     }
   }
-  double hat(std::int64_t i) const {
-    return (x[i] - mean[i % channels]) * rstd[i % channels];
-  }
+  double hat(std::int64_t i) const { return (x[i] - mean[i % channels]) * rstd[i % channels]; }
   double z(std::int64_t i, bool add) const {
     return hat(i) * gain[i % channels] + bias[i % channels] + (add ? residual[i] : 0);
   }
@@ -55,24 +53,46 @@ struct OnDevice {
   DeviceArray<std::byte> workspace;
 
   explicit OnDevice(const Problem& p)
-      : p(p), x(p.x), residual(p.residual), dy(p.dy), gain(p.gain), bias(p.bias),
-        mean(p.channels), rest(p.channels), rstd(p.channels), lane_mean(p.channels),
+      : p(p),
+        x(p.x),
+        residual(p.residual),
+        dy(p.dy),
+        gain(p.gain),
+        bias(p.bias),
+        mean(p.channels),
+        rest(p.channels),
+        rstd(p.channels),
+        lane_mean(p.channels),
         lane_variance(p.channels),
         workspace(batch_norm_workspace_bytes(p.rows, p.channels)) {}
 
   BatchNormStatistics statistics() const {
-    return {.rows = p.rows, .channels = p.channels, .epsilon = kEpsilon, .x = x.data(),
-            .mean = mean.data(), .rest = rest.data(), .rstd = rstd.data(),
-            .lane_mean = lane_mean.data(), .lane_variance = lane_variance.data(),
+    return {.rows = p.rows,
+            .channels = p.channels,
+            .epsilon = kEpsilon,
+            .x = x.data(),
+            .mean = mean.data(),
+            .rest = rest.data(),
+            .rstd = rstd.data(),
+            .lane_mean = lane_mean.data(),
+            .lane_variance = lane_variance.data(),
             .workspace = workspace.data()};
   }
   BatchNormScale scale() const {
-    return {.mean = mean.data(), .rest = rest.data(), .rstd = rstd.data(), .gain = gain.data(),
+    return {.mean = mean.data(),
+            .rest = rest.data(),
+            .rstd = rstd.data(),
+            .gain = gain.data(),
             .bias = bias.data()};
   }
   BatchNormForward forward(float* y, bool relu, bool add) const {
-    return {.rows = p.rows, .channels = p.channels, .x = x.data(),
-            .residual = add ? residual.data() : nullptr, .y = y, .relu = relu, .scale = scale()};
+    return {.rows = p.rows,
+            .channels = p.channels,
+            .x = x.data(),
+            .residual = add ? residual.data() : nullptr,
+            .y = y,
+            .relu = relu,
+            .scale = scale()};
   }
 };
 
@@ -140,8 +160,11 @@ TEST(BatchNorm, evaluates_with_the_variance) {
       variance(Floats(p.variance.begin(), p.variance.end())), y(p.x);
   BatchNormForward f = d.forward(y.data(), true, false);
   f.x = y.data();  // in place
-  f.scale = {.mean = mean.data(), .variance = variance.data(), .epsilon = kEpsilon,
-             .gain = d.gain.data(), .bias = d.bias.data()};
+  f.scale = {.mean = mean.data(),
+             .variance = variance.data(),
+             .epsilon = kEpsilon,
+             .gain = d.gain.data(),
+             .bias = d.bias.data()};
   batch_norm_forward(f, nullptr);
   Doubles expected;
   for (std::int64_t i = 0; i < 180; ++i) expected.push_back(std::fmax(p.z(i, false), 0));
@@ -165,8 +188,12 @@ void expect_gradient(const Problem& p, bool relu, bool add, bool keep) {
     expected.push_back(p.gain[c] * p.rstd[c] *
                        (dz[i] - bias[c] / p.rows - p.hat(i) * gain[c] / p.rows));
   }
-  BatchNormGradient g{.rows = p.rows, .channels = p.channels, .x = d.x.data(), .dy = d.dy.data(),
-                      .relu = relu, .output = relu && add ? y.data() : nullptr};
+  BatchNormGradient g{.rows = p.rows,
+                      .channels = p.channels,
+                      .x = d.x.data(),
+                      .dy = d.dy.data(),
+                      .relu = relu,
+                      .output = relu && add ? y.data() : nullptr};
   g.d_residual = keep ? d_residual.data() : nullptr;
   g.dx = dx.data(), g.d_gain = d_gain.data(), g.d_bias = d_bias.data();
   g.scale = d.scale(), g.workspace = d.workspace.data();

@@ -9,8 +9,8 @@ struct Size {
   std::int64_t rows, columns;
 };
 // Around the widths of packs, warps and tiles, few rows and many, narrow and wide.
-constexpr Size kSizes[] = {{1, 1},   {7, 31},  {31, 32},  {33, 33},  {1023, 7},  {3, 1000},
-                           {64, 4},  {65, 12}, {257, 36}, {130, 128}, {5, 1023}, {2, 1028}};
+constexpr Size kSizes[] = {{1, 1},  {7, 31},  {31, 32},  {33, 33},   {1023, 7}, {3, 1000},
+                           {64, 4}, {65, 12}, {257, 36}, {130, 128}, {5, 1023}, {2, 1028}};
 constexpr RandomKey kKey = {.seed = 77, .step = 3, .lane_micro = 5, .op = 9};
 
 template <class Z>
@@ -57,8 +57,8 @@ void expect_forward(Size size, ops::Activation act, bool bias, bool residual, fl
   a.y = y.data(), a.y_bf16 = y_bf16.data();
   a.activation = act, a.slope = 0.1f, a.drop = p.drop(rate);
   bias_activation(a, nullptr);
-  const std::string what = std::to_string(p.rows) + " x " + std::to_string(p.columns) + " " +
-                           std::string(name_of(act));
+  const std::string what =
+      std::to_string(p.rows) + " x " + std::to_string(p.columns) + " " + std::string(name_of(act));
   expect_near(y.host(), expected, what);
   expect_near(y_bf16.host(), expected, what + " bf16");
 }
@@ -85,8 +85,11 @@ TEST(BiasActivation, may_write_in_the_place_of_z) {
   a.z = a.y = y.data();
   bias_activation(a, nullptr);
   EXPECT_EQ(y.host(), apart.host());
-  bias_activation_reference(a = {.rows = 33, .columns = 36, .z = p.on_z.data(),
-                                 .bias = p.on_bias.data(), .y = y.data(),
+  bias_activation_reference(a = {.rows = 33,
+                                 .columns = 36,
+                                 .z = p.on_z.data(),
+                                 .bias = p.on_bias.data(),
+                                 .y = y.data(),
                                  .activation = ops::Activation::kGeluTanh},
                             nullptr);
   EXPECT_EQ(y.host(), apart.host());
@@ -136,8 +139,8 @@ void expect_gradient(Size size, ops::Activation act, bool bias, float rate, bool
   if (sums) a.d_bias = sum.data(), a.workspace = workspace.data();
   a.activation = act, a.slope = 0.1f, a.drop = p.drop(rate);
   bias_activation_gradient(a, nullptr);
-  const std::string what = std::to_string(p.rows) + " x " + std::to_string(p.columns) + " " +
-                           std::string(name_of(act));
+  const std::string what =
+      std::to_string(p.rows) + " x " + std::to_string(p.columns) + " " + std::string(name_of(act));
   // A derivative from an output in bf16 is as exact as that.
   const double tolerance = output && sizeof(Z) == 2 ? 0x1p-7 : 1e-6;
   expect_near(dz.host(), expected, what, tolerance);
@@ -162,11 +165,16 @@ TEST(BiasActivationGradient, is_its_reference) {
   const Problem<float> p({300, 40});
   const DeviceArray<float> a_dz(p.dy), b_dz(p.dy), a_sum(40), b_sum(40);
   const DeviceArray<std::byte> workspace(bias_workspace_bytes(300, 40));
-  BiasActivationGradient<float> a{.rows = 300, .columns = 40, .dy = a_dz.data(),
-                                  .from = p.on_z.data(), .bias = p.on_bias.data(),
-                                  .dz = a_dz.data(), .d_bias = a_sum.data(),
+  BiasActivationGradient<float> a{.rows = 300,
+                                  .columns = 40,
+                                  .dy = a_dz.data(),
+                                  .from = p.on_z.data(),
+                                  .bias = p.on_bias.data(),
+                                  .dz = a_dz.data(),
+                                  .d_bias = a_sum.data(),
                                   .workspace = workspace.data(),
-                                  .activation = ops::Activation::kGeluTanh, .drop = p.drop(0.3f)};
+                                  .activation = ops::Activation::kGeluTanh,
+                                  .drop = p.drop(0.3f)};
   bias_activation_gradient(a, nullptr);
   a.dy = a.dz = b_dz.data(), a.d_bias = b_sum.data();
   bias_activation_gradient_reference(a, nullptr);

@@ -54,8 +54,7 @@ void expect_activations(std::int64_t n) {
     expect_near(y.host(), expected, what);
     activate_gradient(dx.data(), on_dy.data(), output ? y.data() : on_x.data(), n, act, 0.2f,
                       nullptr);
-    expect_near(dx.host(), gradient, what + " gradient",
-                output && sizeof(T) == 2 ? 0x1p-7 : 1e-6);
+    expect_near(dx.host(), gradient, what + " gradient", output && sizeof(T) == 2 ? 0x1p-7 : 1e-6);
   }
 }
 
@@ -69,7 +68,8 @@ TEST(Elementwise, activates_and_derives) {
 TEST(Elementwise, keeps_the_digits_of_tails) {
   const Floats x = {-8, -5, -3, -1.5f, -0.1f, 0.1f, 3, 8};
   const DeviceArray<float> on_x(x), y(8);
-  for (ops::Activation act : {ops::Activation::kSilu, ops::Activation::kTanh, ops::Activation::kSigmoid}) {
+  for (ops::Activation act :
+       {ops::Activation::kSilu, ops::Activation::kTanh, ops::Activation::kSigmoid}) {
     activate(y.data(), on_x.data(), 8, act, 0, nullptr);
     const Floats got = y.host();
     for (int i = 0; i < 8; ++i) {
@@ -130,7 +130,8 @@ void expect_dropout(std::int64_t n, float rate) {
   const std::vector<T> x = of_type<T>(uniform(n, 6));
   const Floats in = to_floats(x);
   const DeviceArray<T> on_x(x), y(n);
-  const DeviceArray<RandomKey> key(std::vector<RandomKey>{{kKey.seed, kKey.step, kKey.lane_micro, 0}});
+  const DeviceArray<RandomKey> key(
+      std::vector<RandomKey>{{kKey.seed, kKey.step, kKey.lane_micro, 0}});
   dropout(y.data(), on_x.data(), n, {key.data(), kKey.op, rate}, nullptr);
   Doubles expected;
   for (std::int64_t i = 0; i < n; ++i)

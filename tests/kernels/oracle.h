@@ -34,8 +34,10 @@ inline const Floats& to_floats(const Floats& x) { return x; }
 // Numbers of element type T, and those numbers as floats.
 template <class T>
 std::vector<T> of_type(const Floats& x) {
-  if constexpr (std::is_same_v<T, float>) return x;
-  else return to_words(x);
+  if constexpr (std::is_same_v<T, float>)
+    return x;
+  else
+    return to_words(x);
 }
 
 // fp32: 1e-6 of max(1, |expected|). bf16: 1 unit in the last place.
@@ -61,15 +63,22 @@ inline void expect_near(const Words& got, const Doubles& expected, const std::st
 inline double activation(ops::Activation a, double x, double slope) {
   constexpr double kPi = 3.14159265358979323846;
   switch (a) {
-    case ops::Activation::kRelu: return std::fmax(x, 0);
-    case ops::Activation::kLeakyRelu: return x > 0 ? x : slope * x;
-    case ops::Activation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case ops::Activation::kRelu:
+      return std::fmax(x, 0);
+    case ops::Activation::kLeakyRelu:
+      return x > 0 ? x : slope * x;
+    case ops::Activation::kGelu:
+      return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
     case ops::Activation::kGeluTanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / kPi) * (x + 0.044715 * x * x * x)));
-    case ops::Activation::kSilu: return x / (1 + std::exp(-x));
-    case ops::Activation::kTanh: return std::tanh(x);
-    case ops::Activation::kSigmoid: return 1 / (1 + std::exp(-x));
-    default: return x;
+    case ops::Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case ops::Activation::kTanh:
+      return std::tanh(x);
+    case ops::Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    default:
+      return x;
   }
 }
 // By central differences of the above; not at the corners of the relus.
@@ -83,8 +92,8 @@ inline double drop_factor(const RandomKey& key, double rate, std::int64_t elemen
 }
 
 inline constexpr ops::Activation kActivations[] = {
-    ops::Activation::kNone,     ops::Activation::kRelu, ops::Activation::kLeakyRelu,
-    ops::Activation::kGelu,     ops::Activation::kGeluTanh, ops::Activation::kSilu,
-    ops::Activation::kTanh,     ops::Activation::kSigmoid};
+    ops::Activation::kNone, ops::Activation::kRelu,     ops::Activation::kLeakyRelu,
+    ops::Activation::kGelu, ops::Activation::kGeluTanh, ops::Activation::kSilu,
+    ops::Activation::kTanh, ops::Activation::kSigmoid};
 
 }  // namespace lockstep::kernels

@@ -9,10 +9,10 @@ struct Size {
   std::int64_t rows, channels;
 };
 // Around packs, warps, the register forms (128 .. 1024 by warps, to 8192 by blocks) and beyond.
-constexpr Size kSizes[] = {{1, 1},    {7, 7},    {3, 31},   {33, 32},  {5, 33},   {2, 128},
-                           {3, 132},  {9, 256},  {2, 512},  {5, 768},  {2, 1000}, {2, 1023},
-                           {3, 1024}, {2, 1028}, {2, 2056}, {1, 4100}, {1, 8192},
-                           {1, 8209}, {70, 12},  {257, 8}};
+constexpr Size kSizes[] = {{1, 1},    {7, 7},    {3, 31},   {33, 32},  {5, 33},
+                           {2, 128},  {3, 132},  {9, 256},  {2, 512},  {5, 768},
+                           {2, 1000}, {2, 1023}, {3, 1024}, {2, 1028}, {2, 2056},
+                           {1, 4100}, {1, 8192}, {1, 8209}, {70, 12},  {257, 8}};
 
 struct Expected {
   Doubles y, dx, d_gain, d_bias;
@@ -143,8 +143,13 @@ TEST(RowNorm, keeps_deviations_that_are_small_beside_the_mean) {
     Problem p({2, channels});
     for (float& x : p.x) x = 10000 + 0.25f * x;
     const DeviceArray<float> x(p.x), gain(p.gain), bias(p.bias), y(p.x.size()), saved(6);
-    run(true, RowNorm<float>{.rows = 2, .channels = channels, .x = x.data(), .gain = gain.data(),
-                             .bias = bias.data(), .y = y.data(), .saved = saved.data()});
+    run(true, RowNorm<float>{.rows = 2,
+                             .channels = channels,
+                             .x = x.data(),
+                             .gain = gain.data(),
+                             .bias = bias.data(),
+                             .y = y.data(),
+                             .saved = saved.data()});
     expect_near(y.host(), p.expected(true, 1e-5, p.x, p.dy, nullptr).y, "y", 3e-6);
   }
 }
@@ -153,8 +158,13 @@ TEST(RowNorm, keeps_nan_to_its_row) {
   Problem p({5, 40});
   p.x[2 * 40 + 7] = NAN;
   const DeviceArray<float> x(p.x), gain(p.gain), bias(p.bias), y(p.x.size()), saved(15);
-  run(true, RowNorm<float>{.rows = 5, .channels = 40, .x = x.data(), .gain = gain.data(),
-                           .bias = bias.data(), .y = y.data(), .saved = saved.data()});
+  run(true, RowNorm<float>{.rows = 5,
+                           .channels = 40,
+                           .x = x.data(),
+                           .gain = gain.data(),
+                           .bias = bias.data(),
+                           .y = y.data(),
+                           .saved = saved.data()});
   const Floats got = y.host();
   for (int i = 0; i < 200; ++i) EXPECT_EQ(std::isnan(got[i]), i / 40 == 2) << i;
 }
@@ -165,12 +175,24 @@ TEST(RowNorm, is_its_reference) {
     const DeviceArray<float> x(p.x), r(p.residual), sum(p.x.size()), y(p.x.size()), dy(p.dy),
         dx(p.x.size()), gain(p.gain), bias(p.bias), saved(37 * 3), d_gain(132), d_bias(132);
     const DeviceArray<std::byte> workspace(row_norm_workspace_bytes(37, 132));
-    RowNorm<float> a{.rows = 37, .channels = 132, .x = x.data(), .residual = r.data(),
-                     .sum = sum.data(), .gain = gain.data(), .bias = bias.data(), .y = y.data(),
+    RowNorm<float> a{.rows = 37,
+                     .channels = 132,
+                     .x = x.data(),
+                     .residual = r.data(),
+                     .sum = sum.data(),
+                     .gain = gain.data(),
+                     .bias = bias.data(),
+                     .y = y.data(),
                      .saved = saved.data()};
-    RowNormGradient<float> g{.rows = 37, .channels = 132, .x = sum.data(), .dy = dy.data(),
-                             .gain = gain.data(), .saved = saved.data(), .dx = dx.data(),
-                             .d_gain = d_gain.data(), .d_bias = d_bias.data(),
+    RowNormGradient<float> g{.rows = 37,
+                             .channels = 132,
+                             .x = sum.data(),
+                             .dy = dy.data(),
+                             .gain = gain.data(),
+                             .saved = saved.data(),
+                             .dx = dx.data(),
+                             .d_gain = d_gain.data(),
+                             .d_bias = d_bias.data(),
                              .workspace = workspace.data()};
     layer ? layer_norm_reference(a, nullptr) : rms_norm_reference(a, nullptr);
     layer ? layer_norm_gradient_reference(g, nullptr) : rms_norm_gradient_reference(g, nullptr);

@@ -22,8 +22,8 @@ TEST(CudaBatchNorm, is_the_cpus) {
   for (auto [rows, channels] : {std::pair{2, 7}, {31, 33}, {65, 16}, {300, 4}, {9, 260}}) {
     for (Activation act : {Activation::kNone, Activation::kRelu}) {
       for (bool residual : {false, true}) {
-        const BatchNorm d{.rows = rows, .channels = channels, .activation = act,
-                          .residual = residual};
+        const BatchNorm d{
+            .rows = rows, .channels = channels, .activation = act, .residual = residual};
         const std::string what = std::to_string(rows) + " x " + std::to_string(channels) +
                                  (residual ? " residual " : " ") + std::string(name_of(act));
         // Two rows are opposite multiples of one another: dx is small beside its terms.

@@ -30,8 +30,8 @@ TEST(CudaActivate, is_the_cpus) {
       expect_everywhere(d, c, 1e-6, std::string(name_of(d.activation)) + std::to_string(n));
     }
   }
-  EXPECT_THROW(make(cuda_device(), Activate{.elements = 1, .activation = Activation::kLeakyRelu,
-                                            .slope = -1}),
+  EXPECT_THROW(make(cuda_device(),
+                    Activate{.elements = 1, .activation = Activation::kLeakyRelu, .slope = -1}),
                UserError);
 }
 

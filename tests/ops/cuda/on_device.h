@@ -140,9 +140,7 @@ class OpOnDevice {
  private:
   using Tensor = std::shared_ptr<DeviceFloats>;
 
-  Tensor empty(std::size_t n) const {
-    return std::make_shared<DeviceFloats>(device_, *stream_, n);
-  }
+  Tensor empty(std::size_t n) const { return std::make_shared<DeviceFloats>(device_, *stream_, n); }
   Tensor filled(const Floats& x) const {
     return std::make_shared<DeviceFloats>(device_, *stream_, x);
   }
@@ -213,7 +211,8 @@ class OpOnDevice {
     const bool adds = case_.d_input_0 && op_.accumulates();
     if (adds) d_inputs[0] = filled(*case_.d_input_0);
     for (const Floats& p : case_.parameters) d_parameters.push_back(empty(p.size()));
-    const std::vector<float*> to_inputs = writable(d_inputs), to_parameters = writable(d_parameters);
+    const std::vector<float*> to_inputs = writable(d_inputs),
+                              to_parameters = writable(d_parameters);
 
     Args args = common();
     const std::vector<const float*> unread(inputs_.size(), nullptr);
