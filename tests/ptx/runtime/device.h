@@ -3,13 +3,23 @@
 #include <driver_types.h>
 
 #include <cstddef>
+#include <vector>
 
 namespace lockstep::emulation {
+
+struct Visible {
+  int physical = 0;   // as counted without CUDA_VISIBLE_DEVICES
+  int instance = -1;  // of MIG; -1: the whole device
+};
+const std::vector<Visible>& visible_devices();
+// "Lockstep", then the instance counted from 1 (0: none) and the number of the device.
+cudaUUID_t uuid_of(const Visible& device);
 
 int device_count();    // after CUDA_VISIBLE_DEVICES
 int current_device();  // of the calling thread
 cudaError_t set_device(int device);
-int physical_device(int device);  // as counted without CUDA_VISIBLE_DEVICES
+int physical_device(int device);
+bool valid_device(int device);
 bool peers(int device, int other);
 
 // Limits of the capability that is played.
