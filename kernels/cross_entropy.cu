@@ -1,14 +1,13 @@
-#include "kernels/cross_entropy.h"
-
 #include "kernels/common.cuh"
+#include "kernels/cross_entropy.h"
 #include "kernels/launch.h"
 
 namespace lockstep::kernels {
 namespace {
 
-constexpr int kThreads = 256;        // of a thread block that holds warps, one a row
-constexpr int kWarpWidth = 1024;     // up to here a warp takes a row,
-constexpr int kBlockWidth = 8192;    // up to here 256 threads, beyond 1024
+constexpr int kThreads = 256;      // of a thread block that holds warps, one a row
+constexpr int kWarpWidth = 1024;   // up to here a warp takes a row,
+constexpr int kBlockWidth = 8192;  // up to here 256 threads, beyond 1024
 constexpr int kNeverFirst = 0x7FFFFFFF;
 
 // Neighbours that a thread takes at once: 16 bytes where every row starts on 16 bytes, else as many
@@ -225,10 +224,9 @@ void launch_naive(const CrossEntropyRows<T>& r, cudaStream_t stream) {
 constexpr int kSumThreads = 1024;
 
 // One thread block: a thread takes every 1024th row, then a block sum.
-__global__ void __launch_bounds__(kSumThreads) add_losses_kernel(const double* losses,
-                                                                 const std::int32_t* labels,
-                                                                 std::int64_t rows, double* sum,
-                                                                 std::int64_t* counted) {
+__global__ void __launch_bounds__(kSumThreads)
+    add_losses_kernel(const double* losses, const std::int32_t* labels, std::int64_t rows,
+                      double* sum, std::int64_t* counted) {
   __shared__ double scratch[kWarp];
   double total = 0;
   long long count = 0;
@@ -243,9 +241,8 @@ __global__ void __launch_bounds__(kSumThreads) add_losses_kernel(const double* l
   if (threadIdx.x == 0) *sum += total, *counted += count;
 }
 
-__global__ void __launch_bounds__(kSumThreads) add_hits_kernel(const std::int32_t* rank,
-                                                               std::int64_t rows, int k,
-                                                               std::int64_t* counts) {
+__global__ void __launch_bounds__(kSumThreads)
+    add_hits_kernel(const std::int32_t* rank, std::int64_t rows, int k, std::int64_t* counts) {
   __shared__ long long scratch[kWarp];
   long long hits = 0, total = 0;
 #pragma unroll 4

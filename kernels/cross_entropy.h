@@ -16,8 +16,8 @@ struct CrossEntropyRows {
   const T* logits = nullptr;             // [rows, width]
   const std::int32_t* labels = nullptr;  // [rows]
   std::int64_t rows = 0, width = 0;
-  T* d_logits = nullptr;        // [rows, width], softmax - one hot; may be logits; null: none
-  double* losses = nullptr;     // [rows], each written
+  T* d_logits = nullptr;         // [rows, width], softmax - one hot; may be logits; null: none
+  double* losses = nullptr;      // [rows], each written
   std::int32_t* rank = nullptr;  // [rows]: classes before the label (larger scores, equal ones of a
                                  // lower index; INT32_MAX if the label's own is NaN); -1 for
                                  // ignored rows. Null: not wanted.

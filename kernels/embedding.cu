@@ -1,6 +1,5 @@
-#include "kernels/embedding.h"
-
 #include "kernels/common.cuh"
+#include "kernels/embedding.h"
 #include "kernels/launch.h"
 
 namespace lockstep::kernels {
@@ -22,8 +21,7 @@ __device__ inline unsigned key_of(const std::int32_t* ids, int row, int vocabula
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     embedding_kernel(EmbeddingShape s, const std::int32_t* ids, const T* table, T* y) {
-  const std::int64_t row =
-      static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   if (row >= s.rows) return;
   const std::int64_t id = ids[row];
   const bool known = id >= 0 && id < s.vocabulary;
@@ -99,8 +97,8 @@ __global__ void __launch_bounds__(kScanThreads) sum_before(int* counts, int n) {
 }
 
 // A warp a tile: 32 places at a time find their rank among equal digits.
-__global__ void __launch_bounds__(kWarp) place_digits(DigitPass p, const int* begins,
-                                                      std::int32_t* sorted) {
+__global__ void __launch_bounds__(kWarp)
+    place_digits(DigitPass p, const int* begins, std::int32_t* sorted) {
   __shared__ int next[kDigits];
   for (int d = threadIdx.x; d < kDigits; d += kWarp) next[d] = begins[d * p.tiles + blockIdx.x];
   __syncwarp();
@@ -138,8 +136,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     add_rows(EmbeddingShape s, const std::int32_t* sorted, const int* begins, const int* ends,
              const float* d_y, const float* carried, float* d_table) {
   constexpr int kAhead = 8;
-  const std::int64_t token =
-      static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const std::int64_t token = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const std::int64_t column =
       N * (static_cast<std::int64_t>(blockIdx.y) * kWarp + threadIdx.x % kWarp);
   if (token >= s.vocabulary || column >= s.width) return;

@@ -19,11 +19,11 @@ template <class T>
 void embedding(const EmbeddingShape& s, const std::int32_t* ids, const T* table, T* y,
                cudaStream_t stream);
 
-// d_table[t] = carried[t] (or +0 where carried is null; it may be d_table) + d_y[r] for every r with
-// ids[r] = t, in ascending order. Sorts the places by number first (radix, 8 bits a pass, stable, 12
-// bytes a place and pass); then writes the table once (4 bytes an element; 8 if carried from
-// elsewhere) and reads each gradient once. A number that comes n times is a chain of n additions,
-// eight loads ahead: what limits it where one number has most of the rows.
+// d_table[t] = carried[t] (or +0 where carried is null; it may be d_table) + d_y[r] for every r
+// with ids[r] = t, in ascending order. Sorts the places by number first (radix, 8 bits a pass,
+// stable, 12 bytes a place and pass); then writes the table once (4 bytes an element; 8 if carried
+// from elsewhere) and reads each gradient once. A number that comes n times is a chain of n
+// additions, eight loads ahead: what limits it where one number has most of the rows.
 void embedding_backward(const EmbeddingShape& s, const std::int32_t* ids, const float* d_y,
                         const float* carried, float* d_table, void* workspace, cudaStream_t stream);
 std::size_t embedding_workspace(const EmbeddingShape& s);  // bytes

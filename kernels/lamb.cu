@@ -22,10 +22,9 @@ struct LambFactors {
 
 // The sums need the block's elements in order, 16 apart: they pass through shared memory (32 KiB),
 // and a warp sums them while other blocks of the multiprocessor read theirs.
-__global__ void __launch_bounds__(kThreads) lamb_moments_kernel(UpdateArgs a, LambFactors factors,
-                                                                float* m, float* v,
-                                                                double* weight_squares,
-                                                                double* direction_squares) {
+__global__ void __launch_bounds__(kThreads)
+    lamb_moments_kernel(UpdateArgs a, LambFactors factors, float* m, float* v,
+                        double* weight_squares, double* direction_squares) {
   // 16 more, so that the two halves of a warp read different banks.
   __shared__ alignas(16) float weights[kBlock + kAccumulators];
   __shared__ alignas(16) float directions[kBlock];
@@ -61,10 +60,9 @@ __global__ void __launch_bounds__(kThreads) lamb_moments_kernel(UpdateArgs a, La
   if (accumulator == 0) (of_weights ? weight_squares : direction_squares)[block.number] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads) lamb_factors_kernel(DeviceTable table, double lr,
-                                                                const double* weight_squares,
-                                                                const double* direction_squares,
-                                                                float* factors) {
+__global__ void __launch_bounds__(kThreads)
+    lamb_factors_kernel(DeviceTable table, double lr, const double* weight_squares,
+                        const double* direction_squares, float* factors) {
   const ParameterEntry entry = table.parameters[blockIdx.x];
   if (static_cast<ParameterKind>(entry.kind) == ParameterKind::kStatistic) return;
   double ratio = 1;
@@ -77,9 +75,9 @@ __global__ void __launch_bounds__(kThreads) lamb_factors_kernel(DeviceTable tabl
   if (threadIdx.x == 0) factors[blockIdx.x] = static_cast<float>(__dmul_rn(-lr, ratio));
 }
 
-__global__ void __launch_bounds__(kThreads) lamb_apply_kernel(UpdateArgs a, LambFactors lamb,
-                                                              const float* m, const float* v,
-                                                              const float* factors) {
+__global__ void __launch_bounds__(kThreads)
+    lamb_apply_kernel(UpdateArgs a, LambFactors lamb, const float* m, const float* v,
+                      const float* factors) {
   const BlockView block = view_of(a.table, a.range.first + static_cast<int>(blockIdx.x));
   if (block.kind == ParameterKind::kStatistic) return;
   const bool decays = block.kind == ParameterKind::kWeight;

@@ -1,7 +1,6 @@
-#include "kernels/loss.h"
-
 #include "kernels/common.cuh"
 #include "kernels/launch.h"
+#include "kernels/loss.h"
 
 namespace lockstep::kernels {
 namespace {
@@ -145,9 +144,7 @@ void launch(const float* x, const float* t, float* d, std::int64_t n, const Valu
 
 }  // namespace
 
-std::size_t value_loss_workspace(std::int64_t n) {
-  return sizeof(Partial) * blocks_for(n, kChunk);
-}
+std::size_t value_loss_workspace(std::int64_t n) { return sizeof(Partial) * blocks_for(n, kChunk); }
 
 void value_loss(ValueLoss kind, const float* x, const float* t, float* d, std::int64_t n,
                 const ValueSums& sums, void* workspace, cudaStream_t stream) {

@@ -13,15 +13,15 @@ enum class ValueLoss : std::int32_t { kSquared, kAbsolute, kLogistic };
 // Where sums of values are added, each one number in the device's memory; null: not wanted.
 struct ValueSums {
   double* loss = nullptr;
-  double* absolute = nullptr;   // |t - x|
-  double* targets = nullptr;    // t
+  double* absolute = nullptr;  // |t - x|
+  double* targets = nullptr;   // t
   double* target_squares = nullptr;
-  double* squares = nullptr;    // (t - x)^2
+  double* squares = nullptr;     // (t - x)^2
   std::int64_t* hits = nullptr;  // x > 0 where t > 0.5, x <= 0 elsewhere; never NaN
 };
 
-// x, t, d [n]; d (null: none) = gradient of the sum of losses. Values in fp32 as the CPU op, sums in
-// double in two stages of fixed order. Moves 12 bytes an element; kLogistic: an exponential, a
+// x, t, d [n]; d (null: none) = gradient of the sum of losses. Values in fp32 as the CPU op, sums
+// in double in two stages of fixed order. Moves 12 bytes an element; kLogistic: an exponential, a
 // logarithm and two divisions.
 void value_loss(ValueLoss kind, const float* x, const float* t, float* d, std::int64_t n,
                 const ValueSums& sums, void* workspace, cudaStream_t stream);

@@ -1,6 +1,5 @@
-#include "kernels/pool.cuh"
-
 #include "kernels/launch.h"
+#include "kernels/pool.cuh"
 
 namespace lockstep::kernels {
 namespace {
@@ -127,9 +126,8 @@ __global__ void __launch_bounds__(kThreads, 4)
   const PoolWindow window(s, place_of(blockIdx.x, s.out));
   float sum = 0;
   if (channel < s.channels) {
-    window.each(s, threadIdx.y, kParts, [&](std::int64_t at, int) {
-      sum += to_float(x[at * s.channels + channel]);
-    });
+    window.each(s, threadIdx.y, kParts,
+                [&](std::int64_t at, int) { sum += to_float(x[at * s.channels + channel]); });
   }
   parts[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();

@@ -8,8 +8,8 @@
 
 namespace lockstep::kernels {
 
-// Outermost dimension first; a missing one has extent 1, kernel 1, stride 1. Positions (samples times
-// space) are below 2^31 on both sides.
+// Outermost dimension first; a missing one has extent 1, kernel 1, stride 1. Positions (samples
+// times space) are below 2^31 on both sides.
 struct PoolShape {
   int samples = 0, channels = 0;
   int in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
@@ -26,7 +26,8 @@ struct PoolShape {
 template <class T>
 void max_pool(const PoolShape& s, const T* x, T* y, void* winners, cudaStream_t stream);
 // dx = the gradients of the windows that an input won, added in the order of the windows from +0;
-// every input gathers its own. y is read if leaky. Moves 5 bytes an output (9 if leaky), 4 an input.
+// every input gathers its own. y is read if leaky. Moves 5 bytes an output (9 if leaky), 4 an
+// input.
 template <class T>
 void max_pool_backward(const PoolShape& s, const T* dy, const T* y, const void* winners, T* dx,
                        cudaStream_t stream);

@@ -1,6 +1,5 @@
-#include "kernels/squares.cuh"
-
 #include "kernels/launch.h"
+#include "kernels/squares.cuh"
 #include "kernels/squares.h"
 
 namespace lockstep::kernels {
@@ -10,10 +9,9 @@ constexpr int kThreads = 128;
 constexpr int kBlocksAtOnce = kThreads / kAccumulators;
 
 // 16 threads a block of the table, each reading 64 bytes at a time side by side.
-__global__ void __launch_bounds__(kThreads) block_squares_kernel(DeviceTable table,
-                                                                 BlockRange range,
-                                                                 const float* const* vectors,
-                                                                 double* squares) {
+__global__ void __launch_bounds__(kThreads)
+    block_squares_kernel(DeviceTable table, BlockRange range, const float* const* vectors,
+                         double* squares) {
   const int index = blockIdx.x * kBlocksAtOnce + threadIdx.x / kAccumulators;
   const int number = range.first + index, accumulator = threadIdx.x % kAccumulators;
   const bool there = index < range.count;
@@ -37,14 +35,13 @@ __global__ void block_squares_naive(DeviceTable table, BlockRange range,
 
 constexpr int kTreeThreads = 256;
 
-__global__ void __launch_bounds__(kTreeThreads) parameter_squares_kernel(DeviceTable table,
-                                                                         const double* squares,
-                                                                         double* sums) {
+__global__ void __launch_bounds__(kTreeThreads)
+    parameter_squares_kernel(DeviceTable table, const double* squares, double* sums) {
   const ParameterEntry entry = table.parameters[blockIdx.x];
   double sum = 0;
   if (static_cast<ParameterKind>(entry.kind) != ParameterKind::kStatistic) {
-    sum = sibling_sum<kTreeThreads>(squares + entry.first_block,
-                                    entry.end_block - entry.first_block);
+    sum =
+        sibling_sum<kTreeThreads>(squares + entry.first_block, entry.end_block - entry.first_block);
   }
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
@@ -54,8 +51,8 @@ __global__ void __launch_bounds__(kTreeThreads) parameter_squares_kernel(DeviceT
 std::vector<ParameterEntry> parameter_entries(const ParameterTable& table) {
   std::vector<ParameterEntry> entries;
   for (int p = 0; p < table.size(); ++p) {
-    entries.push_back({static_cast<std::int32_t>(table[p].kind), table.first_block(p),
-                       table.end_block(p)});
+    entries.push_back(
+        {static_cast<std::int32_t>(table[p].kind), table.first_block(p), table.end_block(p)});
   }
   return entries;
 }

@@ -25,8 +25,8 @@ std::vector<ParameterEntry> parameter_entries(const ParameterTable& table);
 
 // The table on the device.
 struct DeviceTable {
-  const Block* blocks = nullptr;                // as ParameterTable::blocks()
-  const ParameterEntry* parameters = nullptr;   // as parameter_entries()
+  const Block* blocks = nullptr;               // as ParameterTable::blocks()
+  const ParameterEntry* parameters = nullptr;  // as parameter_entries()
   int parameter_count = 0;
 };
 

@@ -105,9 +105,12 @@ void update_plainly(const UpdateArgs& a, const Rule& rule, cudaStream_t stream, 
 
 template <bool momentum, bool nesterov>
 Sgd<momentum, nesterov> sgd_of(const UpdateArgs& a, const SgdRule& s, float* buffer) {
-  return {-static_cast<float>(s.lr),    static_cast<float>(s.momentum),
-          static_cast<float>(s.decay),  static_cast<float>(a.g_scale),
-          s.first,                      buffer};
+  return {-static_cast<float>(s.lr),
+          static_cast<float>(s.momentum),
+          static_cast<float>(s.decay),
+          static_cast<float>(a.g_scale),
+          s.first,
+          buffer};
 }
 Adam adam_of(const UpdateArgs& a, const AdamRule& s, float* m, float* v) {
   return {AdamFactors(s, a.g_scale), s.decoupled ? static_cast<float>(1 - s.lr * s.decay) : 1.0f,
@@ -124,8 +127,8 @@ __global__ void __launch_bounds__(kThreads) scale_kernel(float* x, float factor,
   store_four(x + i, y, count);
 }
 
-__global__ void __launch_bounds__(kThreads) axpy_kernel(float* p, const float* x, float factor,
-                                                        std::int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    axpy_kernel(float* p, const float* x, float factor, std::int64_t n) {
   const std::int64_t i = 4 * (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x);
   if (i >= n) return;
   const int count = static_cast<int>(min(std::int64_t{4}, n - i));

@@ -41,16 +41,13 @@ struct BlockView {
 __device__ inline BlockView view_of(const DeviceTable& table, int number) {
   const Block block = table.blocks[number];
   const ParameterEntry entry = table.parameters[block.parameter];
-  return {number,
-          static_cast<int>(block.elements),
-          block.begin,
-          (number - entry.first_block) * kBlock,
-          block.parameter,
-          static_cast<ParameterKind>(entry.kind)};
+  return {number,          static_cast<int>(block.elements),
+          block.begin,     (number - entry.first_block) * kBlock,
+          block.parameter, static_cast<ParameterKind>(entry.kind)};
 }
 
-// Four elements from `element` on, a multiple of 4 rounded down. Named as the numbers of an op, with
-// the parameter in the op's place and a lane and microbatch that no run has.
+// Four elements from `element` on, a multiple of 4 rounded down. Named as the numbers of an op,
+// with the parameter in the op's place and a lane and microbatch that no run has.
 __device__ inline uint4 rounding_words(const UpdateArgs& a, int parameter, std::int64_t element) {
   const auto number = static_cast<std::uint32_t>(parameter);
   const RandomKey key{a.seed, a.step, 0xFF0000u | number >> 16, 0};
@@ -78,8 +75,7 @@ __device__ inline void write_weights(const UpdateArgs& a, const BlockView& block
     for (int k = 0; k < 4; ++k) halves.at[k] = round_by_chance(x.at[k], word[k]);
   } else {
 #pragma unroll
-    for (int k = 0; k < 4; ++k)
-      halves.at[k] = __bfloat16_as_ushort(__float2bfloat16_rn(x.at[k]));
+    for (int k = 0; k < 4; ++k) halves.at[k] = __bfloat16_as_ushort(__float2bfloat16_rn(x.at[k]));
   }
   std::uint16_t* const to = a.bf16 + block.begin + i;
   if (n == 4) return store(to, halves);

@@ -106,10 +106,10 @@ void expect_right(const Batch<T>& b, const Outcome<T>& got, double tolerance) {
 struct Size {
   std::int64_t rows, width;
 };
-constexpr Size kSizes[] = {{1, 2},    {1, 1},    {9, 7},    {33, 10},   {8, 31},   {7, 32},
-                           {5, 33},   {17, 128}, {3, 1000}, {3, 1023},  {2, 1024}, {3, 1025},
-                           {2, 1031}, {2, 4096}, {2, 8192}, {2, 8193},  {2, 9000}, {1, 50257},
-                           {1, 50304}};
+constexpr Size kSizes[] = {{1, 2},    {1, 1},    {9, 7},     {33, 10},  {8, 31},
+                           {7, 32},   {5, 33},   {17, 128},  {3, 1000}, {3, 1023},
+                           {2, 1024}, {3, 1025}, {2, 1031},  {2, 4096}, {2, 8192},
+                           {2, 8193}, {2, 9000}, {1, 50257}, {1, 50304}};
 
 TEST(CrossEntropy, is_the_softmax_less_one_hot) {
   for (const auto& [rows, width] : kSizes) {
@@ -165,11 +165,11 @@ TEST(CrossEntropy, knows_infinities_and_nan) {
     b.labels = {1, 1, 1, 1, 0, static_cast<std::int32_t>(width)};
     const auto row = [&](int r) { return &b.logits[r * width]; };
     std::fill_n(row(0), width, -kInf);
-    row(0)[1] = 2;                          // certain
-    row(1)[5] = NAN;                        // spreads
-    row(2)[1] = NAN;                        // never wins
-    std::fill_n(row(3), width, -kInf);      // no softmax
-    row(4)[0] = 5000, row(4)[7] = 4990;     // beyond exp's range
+    row(0)[1] = 2;                       // certain
+    row(1)[5] = NAN;                     // spreads
+    row(2)[1] = NAN;                     // never wins
+    std::fill_n(row(3), width, -kInf);   // no softmax
+    row(4)[0] = 5000, row(4)[7] = 4990;  // beyond exp's range
     const auto got = run<float>(b, cross_entropy, true);
     EXPECT_EQ(got.losses[0], 0);
     EXPECT_EQ(got.rank[0], 0);

@@ -36,9 +36,9 @@ Ints tokens(std::int64_t n, std::int64_t vocabulary) {
 
 const std::vector<EmbeddingShape>& shapes() {
   static const std::vector<EmbeddingShape> all = {
-      {1, 1, 1},      {1, 7, 4},       {7, 7, 3},       {31, 1, 33},     {32, 33, 32},
-      {33, 255, 128}, {1000, 256, 5},  {1023, 257, 8},  {1024, 1009, 7}, {1025, 1, 4},
-      {3001, 40, 12}, {5003, 9, 1},    {200, 50257, 4}, {64, 65535, 1},  {64, 65536, 1},
+      {1, 1, 1},      {1, 7, 4},      {7, 7, 3},       {31, 1, 33},     {32, 33, 32},
+      {33, 255, 128}, {1000, 256, 5}, {1023, 257, 8},  {1024, 1009, 7}, {1025, 1, 4},
+      {3001, 40, 12}, {5003, 9, 1},   {200, 50257, 4}, {64, 65535, 1},  {64, 65536, 1},
       {9, 70001, 3},  {40, 3, 1032}};
   return all;
 }
@@ -75,8 +75,8 @@ Floats gradient(const EmbeddingShape& s, const Ints& ids, const Floats& dy, cons
                 From from) {
   const DeviceArray<std::int32_t> device_ids(ids);
   const DeviceArray<float> device_dy(dy), elsewhere(carried);
-  const DeviceArray<float> to = from == From::kInPlace ? DeviceArray<float>(carried)
-                                                       : DeviceArray<float>(carried.size());
+  const DeviceArray<float> to =
+      from == From::kInPlace ? DeviceArray<float>(carried) : DeviceArray<float>(carried.size());
   const DeviceArray<char> workspace(embedding_workspace(s));
   embedding_backward(s, device_ids.data(), device_dy.data(),
                      from == From::kZero      ? nullptr

@@ -35,8 +35,7 @@ double slope_of(ValueLoss kind, double x, double t) {
 
 TEST(ValueLoss, sums_losses_and_what_metrics_need) {
   for (const std::int64_t n : {1, 7, 31, 32, 33, 255, 1000, 1023, 2048, 2049, 5003}) {
-    for (const ValueLoss kind :
-         {ValueLoss::kSquared, ValueLoss::kAbsolute, ValueLoss::kLogistic}) {
+    for (const ValueLoss kind : {ValueLoss::kSquared, ValueLoss::kAbsolute, ValueLoss::kLogistic}) {
       for (const bool reference : {false, true}) {
         SCOPED_TRACE(std::to_string(n) + " " + std::to_string(static_cast<int>(kind)));
         const Floats x = uniform(n, 1, -6, 6);

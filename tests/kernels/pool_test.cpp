@@ -40,9 +40,9 @@ std::vector<PoolShape> shapes() {
       shape_of(2, 31, {7, 9}, {3, 2}, {1, 3}, {2, 0}),
       shape_of(1, 1024, {4, 5}, {3, 3}, {1, 1}, {1, 1}),
       shape_of(1, 1032, {2, 2}, {2, 2}, {2, 2}, {0, 0}),
-      shape_of(3, 64, {8, 8}, {8, 8}, {1, 1}, {0, 0}),        // global
-      shape_of(2, 40, {7, 7}, {7, 7}, {1, 1}, {0, 0}),        // global
-      shape_of(1, 5, {17, 17}, {17, 17}, {1, 1}, {0, 0}),     // winners of 32 bits
+      shape_of(3, 64, {8, 8}, {8, 8}, {1, 1}, {0, 0}),     // global
+      shape_of(2, 40, {7, 7}, {7, 7}, {1, 1}, {0, 0}),     // global
+      shape_of(1, 5, {17, 17}, {17, 17}, {1, 1}, {0, 0}),  // winners of 32 bits
       shape_of(1, 8, {20, 19}, {17, 16}, {2, 3}, {3, 5}),
       shape_of(2, 17, {5, 7, 6}, {2, 3, 2}, {2, 2, 1}, {1, 0, 1}),
       shape_of(1, 1, {4, 4, 4}, {4, 4, 4}, {4, 4, 4}, {0, 0, 0}),
@@ -50,7 +50,8 @@ std::vector<PoolShape> shapes() {
 }
 std::string text(const PoolShape& s) {
   std::string t = std::to_string(s.samples) + "x" + std::to_string(s.channels);
-  for (int d = 0; d < 3; ++d) t += " " + std::to_string(s.in[d]) + "/" + std::to_string(s.kernel[d]);
+  for (int d = 0; d < 3; ++d)
+    t += " " + std::to_string(s.in[d]) + "/" + std::to_string(s.kernel[d]);
   return t;
 }
 std::int64_t inputs(const PoolShape& s) {
@@ -97,7 +98,8 @@ float widened(__nv_bfloat16 x) { return __bfloat162float(x); }
 // The winners as numbers, whatever they are kept in.
 struct Winners {
   explicit Winners(const PoolShape& s)
-      : bytes(s.winner_bytes() == 1 ? outputs(s) : 0), words(s.winner_bytes() == 4 ? outputs(s) : 0) {}
+      : bytes(s.winner_bytes() == 1 ? outputs(s) : 0),
+        words(s.winner_bytes() == 4 ? outputs(s) : 0) {}
   void* data() const { return bytes.size() > 0 ? static_cast<void*>(bytes.data()) : words.data(); }
   std::vector<int> host() const {
     std::vector<int> all;
@@ -122,7 +124,8 @@ void expect_max(const PoolShape& s, bool reference = false) {
     if (winners[o] != place) return;
     dx[i] += widened(dy[o]) * (s.leaky && best[o] <= 0 ? s.slope : 1);
   });
-  const DeviceArray<T> device_x(x), device_dy(dy), y(outputs(s)), gradient(inputs(s)), again(outputs(s));
+  const DeviceArray<T> device_x(x), device_dy(dy), y(outputs(s)), gradient(inputs(s)),
+      again(outputs(s));
   const Winners kept(s);
   if constexpr (std::is_same_v<T, float>) {
     if (reference) max_pool_reference(s, device_x.data(), y.data(), kept.data(), nullptr);

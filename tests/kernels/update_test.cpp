@@ -55,9 +55,7 @@ struct Model {
     g[table[large].offset + 4100] = std::numeric_limits<float>::infinity();
     g[table[large].offset + 9001] = std::numeric_limits<float>::quiet_NaN();
   }
-  DeviceTable device_table() const {
-    return {blocks.data(), entries.data(), table.size()};
-  }
+  DeviceTable device_table() const { return {blocks.data(), entries.data(), table.size()}; }
   BlockRange all() const { return {0, static_cast<int>(table.blocks().size())}; }
   const float* gradient(int block) const { return g.data() + table.blocks()[block].begin; }
 };
@@ -110,8 +108,8 @@ void on_host(Model& model, Rule rule) {
     const ParameterKind kind = model.table[index].kind;
     if (kind == ParameterKind::kStatistic) {
       for (std::int64_t i = begin; i < begin + elements; ++i) {
-        model.p[i] = static_cast<float>((1 - 0.1) * model.p[i] +
-                                        0.1 * (model.g[i] * kStatisticsScale));
+        model.p[i] =
+            static_cast<float>((1 - 0.1) * model.p[i] + 0.1 * (model.g[i] * kStatisticsScale));
       }
     } else {
       rule(begin, elements, kind == ParameterKind::kWeight);
@@ -136,8 +134,8 @@ TEST(Update, sgd_has_the_bits_of_the_cpu) {
     double momentum;
     bool nesterov, first;
   };
-  for (const Case c : {Case{0, false, true}, {0.9, false, true}, {0.9, false, false},
-                       {0.9, true, false}}) {
+  for (const Case c :
+       {Case{0, false, true}, {0.9, false, true}, {0.9, false, false}, {0.9, true, false}}) {
     for (const bool reference : {false, true}) {
       Model model;
       if (c.first) model.m[3] = NAN;  // must not be read
@@ -147,9 +145,12 @@ TEST(Update, sgd_has_the_bits_of_the_cpu) {
       const SgdRule rule{0.1, c.momentum, 0.01, c.nesterov, c.first};
       (reference ? sgd_reference : sgd)(args, rule, c.momentum == 0 ? nullptr : m.data(), nullptr);
       on_host(model, [&](std::int64_t begin, std::int64_t n, bool decays) {
-        const ops::SgdStep s{0.1f,       static_cast<float>(c.momentum),
-                             decays ? 0.01f : 0.0f, static_cast<float>(kScale),
-                             c.nesterov, c.first};
+        const ops::SgdStep s{0.1f,
+                             static_cast<float>(c.momentum),
+                             decays ? 0.01f : 0.0f,
+                             static_cast<float>(kScale),
+                             c.nesterov,
+                             c.first};
         ops::sgd(&model.p[begin], &model.m[begin], &model.g[begin], n, s);
       });
       expect_same_bits(p.host(), model.p, "parameters");
@@ -160,7 +161,7 @@ TEST(Update, sgd_has_the_bits_of_the_cpu) {
 
 AdamRule adam_rule(bool decoupled) {
   constexpr double kBeta1 = 0.9, kBeta2 = 0.999;
-  return {1e-2, kBeta1, kBeta2, 1e-8, 0.05, 1 - std::pow(kBeta1, 3), 1 - std::pow(kBeta2, 3),
+  return {1e-2,     kBeta1, kBeta2, 1e-8, 0.05, 1 - std::pow(kBeta1, 3), 1 - std::pow(kBeta2, 3),
           decoupled};
 }
 ops::AdamStep adam_step(const AdamRule& r, bool decays) {
@@ -324,8 +325,7 @@ TEST(Squares, of_blocks_have_the_bits_of_the_cpu) {
                           nullptr);
   const Doubles got = squares.host(), plain = naive.host();
   for (int b = 0; b < model.all().count; ++b) {
-    const double want =
-        ops::sum_of_squares(model.gradient(b), model.table.blocks()[b].elements);
+    const double want = ops::sum_of_squares(model.gradient(b), model.table.blocks()[b].elements);
     if (std::isnan(want)) {
       EXPECT_TRUE(std::isnan(got[b]) && std::isnan(plain[b]));
     } else {

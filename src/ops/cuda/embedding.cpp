@@ -17,9 +17,10 @@ class CudaEmbedding final : public Op {
                    d.vocabulary, d.width, d.rows);
     constexpr std::int64_t kMost = (std::int64_t{1} << 31) - 1;
     if (d.rows > kMost || d.vocabulary > kMost)
-      throw UserError("an embedding of {} tokens out of {} is too large for a cuda device; use a "
-                      "smaller microbatch",
-                      d.rows, d.vocabulary);
+      throw UserError(
+          "an embedding of {} tokens out of {} is too large for a cuda device; use a "
+          "smaller microbatch",
+          d.rows, d.vocabulary);
     sorted_ = workspace_.add(kernels::embedding_workspace(shape_));
   }
 
