@@ -5,6 +5,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/ops/op.h"
+#include "ops/attention_rules.h"
 #include "ops/cpu/attention_kernels.h"
 #include "ops/cpu/make.h"
 
@@ -13,50 +14,13 @@ namespace {
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// cos and sin of the angles of position p at [p * width] and [p * width + width / 2], in double.
-std::vector<float> rotation_table(std::int64_t positions, std::int64_t width, double base) {
-  std::vector<float> table(positions * width);
-  const std::int64_t half = width / 2;
-  for (std::int64_t p = 0; p < positions; ++p) {
-    for (std::int64_t i = 0; i < half; ++i) {
-      const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(width);
-      const double angle = static_cast<double>(p) * std::pow(base, exponent);
-      table[p * width + i] = static_cast<float>(std::cos(angle));
-      table[p * width + half + i] = static_cast<float>(std::sin(angle));
-    }
-  }
-  return table;
-}
-
 class CpuAttention : public Op {
  public:
   explicit CpuAttention(const Attention& d) : d_(d) {
-    LOCKSTEP_CHECK(d.samples > 0 && d.tokens > 0 && d.heads > 0 && d.kv_heads > 0 && d.width > 0,
-                   "attention of {} samples, {} tokens, {} / {} heads of {}", d.samples, d.tokens,
-                   d.heads, d.kv_heads, d.width);
-    if (d.heads % d.kv_heads != 0) {
-      throw UserError("attention has {} heads and {} key heads; heads must be a multiple of them",
-                      d.heads, d.kv_heads);
-    }
-    if (d.rotary > 0 && d.width % 2 != 0) {
-      throw UserError("attention has heads of width {}; rotary positions need an even one",
-                      d.width);
-    }
-    if (!(d.dropout >= 0 && d.dropout < 1)) {
-      throw UserError("attention has dropout {}; it must be at least 0 and less than 1", d.dropout);
-    }
-    if (d.cache > 0) {
-      LOCKSTEP_CHECK(d.causal, "a cache of keys that does not look back");
-      if (d.tokens > d.cache) {
-        throw UserError("attention over {} tokens has a cache of {}; make the cache larger",
-                        d.tokens, d.cache);
-      }
-    }
+    check(d);
     padded_ = rounded_up(d.width, 16);
     keys_ = rounded_up(d.cache > 0 ? d.cache : d.tokens, kPanelKeys);
-    if (d.rotary > 0) {
-      rotation_ = rotation_table(d.cache > 0 ? d.cache : d.tokens, d.width, d.rotary);
-    }
+    rotation_ = rotation_table(d);
   }
 
   std::string_view kind() const override { return "attention"; }
@@ -69,9 +33,7 @@ class CpuAttention : public Op {
     pass.drop = d_.dropout > 0 && args.mode == Mode::kTrain;
     auto* workspace = static_cast<float*>(args.workspace);
     if (d_.cache > 0) {
-      LOCKSTEP_CHECK(args.position >= 0 && args.position + d_.tokens <= d_.cache,
-                     "tokens {} + {} in a cache of {}", args.position, d_.tokens, d_.cache);
-      LOCKSTEP_CHECK(!pass.drop, "dropout in inference");
+      check_cached(d_, args);
       pass.position = args.position;
       pass.store_step = store_floats();
       pass.scratch = workspace;
@@ -117,19 +79,7 @@ class CpuAttention : public Op {
     return sizeof(float) * (forward > backward ? forward : backward);
   }
 
-  // Pairs of query and key that count, with a cache at its middle.
-  Cost cost() const override {
-    const double tokens = static_cast<double>(d_.tokens), width = static_cast<double>(d_.width);
-    double pairs = d_.causal ? tokens * (tokens + 1) / 2 : tokens * tokens;
-    if (d_.cache > 0) pairs += tokens * static_cast<double>(d_.cache - d_.tokens) / 2;
-    const double heads = static_cast<double>(d_.samples * d_.heads);
-    const double in = static_cast<double>(sizeof(float) * d_.samples * d_.tokens * channels());
-    const double out = sizeof(float) * heads * tokens * width;
-    return {.forward_flops = 4 * width * pairs * heads,
-            .backward_flops = 10 * width * pairs * heads,
-            .forward_bytes = in + out,
-            .backward_bytes = 2 * in + 2 * out};
-  }
+  Cost cost() const override { return cost_of(d_); }
 
  private:
   std::int64_t channels() const { return (d_.heads + 2 * d_.kv_heads) * d_.width; }
