@@ -1,8 +1,9 @@
 // The fold's tree. A thread holds four neighbouring elements and the stack of waiting partial sums
 // in registers: a push or merge shifts it, so that every index is known when compiling. Sources are
 // loaded four ahead of their additions, to have that many reads under way. One CUDA block a norm
-// block of 4096 elements (in pieces of that size if longer): the sum is kept in shared memory, and 16
-// threads add its squares in the one order, while other blocks of the multiprocessor move memory.
+// block of 4096 elements (in pieces of that size if longer): the sum is kept in shared memory, and
+// 16 threads add its squares in the one order, while other blocks of the multiprocessor move
+// memory.
 #include "kernels/common.cuh"
 #include "kernels/fold.h"
 #include "kernels/launch.h"
@@ -11,10 +12,10 @@ namespace lockstep::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPiece = 4096;     // elements of the sum kept for their squares
-constexpr int kAhead = 4;        // sources loaded before they are added
+constexpr int kPiece = 4096;  // elements of the sum kept for their squares
+constexpr int kAhead = 4;     // sources loaded before they are added
 constexpr int kAccumulators = 16;
-constexpr int kDeepest = 64;     // of the reference's stack
+constexpr int kDeepest = 64;  // of the reference's stack
 
 template <class V>
 struct Vector {};
@@ -75,8 +76,8 @@ __global__ void __launch_bounds__(kThreads)
   const FoldBlock block = blocks[blockIdx.x];
   double total = 0;
   for (std::int64_t piece = 0; piece < block.elements; piece += kPiece) {
-    const int n = static_cast<int>(
-        block.elements - piece < kPiece ? block.elements - piece : kPiece);
+    const int n =
+        static_cast<int>(block.elements - piece < kPiece ? block.elements - piece : kPiece);
     const std::int64_t begin = block.begin + piece;
     for (int i = 4 * static_cast<int>(threadIdx.x); i + 4 <= n; i += 4 * kThreads) {
       const auto sum = fold_at<Pack16<float>, kDepth>(tree, begin + i);
@@ -145,7 +146,8 @@ int depth_of(const FoldTree& tree) {
     depth -= tree.merges[s];
     require_argument(depth >= 1, "a tree of the fold merges more than there is");
   }
-  require_argument(depth == tree.out_count, "a tree of the fold leaves as many values as it has outs");
+  require_argument(depth == tree.out_count,
+                   "a tree of the fold leaves as many values as it has outs");
   return deepest;
 }
 

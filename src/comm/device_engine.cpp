@@ -32,7 +32,8 @@ DeviceEngine::DeviceEngine(FoldContext& context, const FoldDevice& device,
   const std::size_t values = plan.layout.blocks.size() * sizeof(double);
   values_ = d.allocate(values, "sums of squares of the gradient");
   host_values_ = d.allocate_on_host(values, "sums of squares of the gradient");
-  stores_.emplace(plan.layout, plan.stores[context.local], device, context.memory.slot(context.local, 0),
+  stores_.emplace(plan.layout, plan.stores[context.local], device,
+                  context.memory.slot(context.local, 0),
                   static_cast<std::int64_t>(plan.devices[context.local].slot_bytes / sizeof(float)),
                   blocks_.as<TreeBlock>());
   local_merges_ = tree_merges(plan.local_nodes, plan.layout.lanes);
@@ -106,8 +107,7 @@ std::vector<const float*> DeviceEngine::local_sources() const {
 void DeviceEngine::plan_part(int b) {
   const auto& cut = context_.plan.parts(context_.node, b);
   for (int block = cut[context_.local]; block < cut[context_.local + 1]; ++block) {
-    add(Stage::kPart, b, block,
-        {0, 0, local_sources(), {context_.memory.sum(context_.local)}});
+    add(Stage::kPart, b, block, {0, 0, local_sources(), {context_.memory.sum(context_.local)}});
   }
 }
 
@@ -130,9 +130,8 @@ void DeviceEngine::plan_part_for_owners(int b) {
       for (int row = 0; row < piece.rows; ++row) {
         float* at = piece.row(row);
         if (staged()) {
-          float* const on_device =
-              context_.memory.device_outbox(context_.local) +
-              (at - context_.memory.outbox(context_.local));
+          float* const on_device = context_.memory.device_outbox(context_.local) +
+                                   (at - context_.memory.outbox(context_.local));
           work(Stage::kPart, b)
               .copies.push_back({at, moved ? sources[row] + piece.range.begin : on_device,
                                  static_cast<std::size_t>(piece.range.size()) * sizeof(float)});

@@ -59,8 +59,8 @@ bool mpi_claims_device_memory() {
 #endif
 }
 
-bool device_messages_arrive(Communicator& communicator, MPI_Comm messages,
-                            const Topology& topology, const DeviceWindows& windows) {
+bool device_messages_arrive(Communicator& communicator, MPI_Comm messages, const Topology& topology,
+                            const DeviceWindows& windows) {
   const int me = topology.position, ranks = topology.ranks(), local = topology.local();
   const int next = (me + 1) % ranks, previous = (me + ranks - 1) % ranks;
   Sample sample(windows.device());
@@ -72,8 +72,7 @@ bool device_messages_arrive(Communicator& communicator, MPI_Comm messages,
   bool arrived = true;
   for (int i = 0; i < rounds; ++i) {
     sample.write(inbox.data(), -1);
-    const std::byte* const from =
-        windows.parts()[sender(topology, me, i) - node_of(topology, me)];
+    const std::byte* const from = windows.parts()[sender(topology, me, i) - node_of(topology, me)];
     check_mpi(MPI_Sendrecv(from, kBytes, MPI_BYTE, topology.rank_at[next], 0, inbox.data(), kBytes,
                            MPI_BYTE, topology.rank_at[previous], 0, messages, MPI_STATUS_IGNORE),
               "a trial message from device memory");

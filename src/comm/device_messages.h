@@ -14,7 +14,7 @@ void set_device_memory_claim(int claim);
 
 // Collective. Messages from this rank's window and, mapped, from those of its peers, into memory of
 // the next rank's device. True on all ranks, or on none. Windows are empty before and after.
-bool device_messages_arrive(Communicator& communicator, MPI_Comm messages,
-                            const Topology& topology, const DeviceWindows& windows);
+bool device_messages_arrive(Communicator& communicator, MPI_Comm messages, const Topology& topology,
+                            const DeviceWindows& windows);
 
 }  // namespace lockstep::comm

@@ -27,8 +27,7 @@ DeviceStores::DeviceStores(const FoldLayout& layout, const RankStores& stores,
       lanes.stored.push_back(device.device->make_event());
     }
     for (const Arrival& arrival : s.schedule.arrivals)
-      lanes.arrivals.push_back(
-          merged(s, arrival, lanes.leaves.as<float>(), slots, slot_floats));
+      lanes.arrivals.push_back(merged(s, arrival, lanes.leaves.as<float>(), slots, slot_floats));
   }
 }
 

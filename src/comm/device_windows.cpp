@@ -57,8 +57,7 @@ std::string DeviceWindows::open_peers(Communicator& communicator, const Topology
   return refusal;
 }
 
-std::string DeviceWindows::open(const std::vector<std::byte>& handles,
-                                const Topology& topology) {
+std::string DeviceWindows::open(const std::vector<std::byte>& handles, const Topology& topology) {
   std::vector<std::byte*> parts;
   const int first = topology.node_begin[topology.node()];
   for (int position = first; position < first + topology.local_ranks(); ++position) {

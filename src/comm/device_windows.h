@@ -13,8 +13,8 @@ namespace lockstep::comm {
 class DeviceWindows {
  public:
   DeviceWindows(Device& device, std::size_t bytes);
-  // Collective over all ranks; `topology` says who shares a node. Maps the peers' windows, and reads
-  // a token from each. Why not, on this rank; "": all is mapped.
+  // Collective over all ranks; `topology` says who shares a node. Maps the peers' windows, and
+  // reads a token from each. Why not, on this rank; "": all is mapped.
   std::string open_peers(Communicator& communicator, const Topology& topology);
   void close_peers() { peers_.clear(); }
 

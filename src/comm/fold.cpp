@@ -112,8 +112,8 @@ bool Placement::make_window() {
 bool Placement::make_devices() {
   if (device_ == nullptr) return true;
   const Topology& topology = plan_->topology;
-  const bool too_wide = plan_->owner_nodes.size() > kTreeSources ||
-                        plan_->canonical(topology.node()) > kTreeOuts;
+  const bool too_wide =
+      plan_->owner_nodes.size() > kTreeSources || plan_->canonical(topology.node()) > kTreeOuts;
   if (device_messages_ && plan_->several_nodes() && communicator_.max(too_wide ? 1 : 0) == 1) {
     device_messages_ = false;
     return false;
@@ -127,14 +127,17 @@ bool Placement::make_devices() {
     no_peers_ = broadcast_text(communicator_, refusal, real_.rank_at[first]);
     devices_->close_peers();
     split(!refusal.empty());
-    log::warn("the devices of a node do not reach each other's memory ({}); its ranks sum by "
-              "messages, which is slower and gives the same bits", no_peers_);
+    log::warn(
+        "the devices of a node do not reach each other's memory ({}); its ranks sum by "
+        "messages, which is slower and gives the same bits",
+        no_peers_);
   } else if (!plan_->several_nodes() || !device_messages_ ||
              device_messages_arrive(communicator_, messages_, topology, *devices_)) {
     return true;
   } else {
-    log::warn("MPI says that it takes device memory, but a trial message did not arrive; messages "
-              "go through pinned memory of the host");
+    log::warn(
+        "MPI says that it takes device memory, but a trial message did not arrive; messages "
+        "go through pinned memory of the host");
     device_messages_ = false;
   }
   communicator_.barrier();  // nobody has the others' memory mapped
@@ -192,8 +195,7 @@ std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& la
   } else {
     engine = std::make_unique<DeviceEngine>(*context, device, arithmetic);
   }
-  return std::make_unique<TreeFold>(waiter, std::move(context), std::move(engine),
-                                    std::move(path));
+  return std::make_unique<TreeFold>(waiter, std::move(context), std::move(engine), std::move(path));
 }
 
 }  // namespace lockstep::comm

@@ -47,7 +47,7 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   std::int64_t tile = 0;
   for (const Range& block : layout.blocks) tile = std::max(tile, block.size());
   tile = static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile), 64));
-  const int tiles = where == SumsIn::kHost     ? std::max(local_program.scratch, owner_program.scratch)
+  const int tiles = where == SumsIn::kHost ? std::max(local_program.scratch, owner_program.scratch)
                     : where == SumsIn::kStaged ? owner_program.scratch
                                                : 0;
   tile_bytes = static_cast<std::size_t>(tiles * tile) * sizeof(float);

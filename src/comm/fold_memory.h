@@ -71,10 +71,10 @@ struct FoldPlan {
   std::vector<WindowLayout> windows;  // by local rank
   std::vector<DeviceLayout> devices;  // by local rank
   SumsIn where;
-  std::vector<Node> local_nodes;      // sources of the next two, in lane order
+  std::vector<Node> local_nodes;  // sources of the next two, in lane order
   std::vector<Node> owner_nodes;
-  TileProgram local_program;          // all stores' remaining nodes -> the node's canonical nodes
-  TileProgram owner_program;          // all nodes' canonical nodes -> the sum
+  TileProgram local_program;  // all stores' remaining nodes -> the node's canonical nodes
+  TileProgram owner_program;  // all nodes' canonical nodes -> the sum
   std::int64_t inbox_elements = 0;
   std::size_t tile_bytes = 0, scratch_bytes = 0, record_bytes = 0;  // private
   std::size_t private_bytes() const;

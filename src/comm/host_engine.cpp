@@ -12,11 +12,11 @@ float* first_tile(const Pages& tiles) { return reinterpret_cast<float*>(tiles.da
 HostEngine::HostEngine(FoldContext& context, const FoldArithmetic& arithmetic)
     : context_(context),
       arithmetic_(arithmetic),
-      stores_(context.plan.layout, context.plan.stores[context.local],
-              context.memory.slot(context.local, 0),
-              static_cast<std::int64_t>(context.plan.windows[context.local].slot_bytes /
-                                        sizeof(float)),
-              arithmetic),
+      stores_(
+          context.plan.layout, context.plan.stores[context.local],
+          context.memory.slot(context.local, 0),
+          static_cast<std::int64_t>(context.plan.windows[context.local].slot_bytes / sizeof(float)),
+          arithmetic),
       tiles_(context.plan.tile_bytes),
       runner_(context.plan.local_program, arithmetic, first_tile(tiles_),
               tile_floats(context.plan)),

@@ -49,7 +49,8 @@ std::vector<float> exponents_of_all_sizes(int source) {
   std::mt19937 random(source);
   std::vector<float> x(kElements);
   for (float& v : x)
-    v = std::ldexp(static_cast<float>(random()) * 0x1p-32f - 0.5f, static_cast<int>(random() % 60) - 30);
+    v = std::ldexp(static_cast<float>(random()) * 0x1p-32f - 0.5f,
+                   static_cast<int>(random() % 60) - 30);
   for (std::int64_t e = 300; e < kElements; e += 977) x[e] = -0.0f;
   if (source == 0) x[400] = std::numeric_limits<float>::infinity();
   return x;
@@ -109,8 +110,8 @@ void expect_tree(const Shape& shape, bool values, decltype(&fold) folds, bool in
 TEST(Fold, adds_every_tree_in_its_order) {
   for (const Shape& shape : shapes()) {
     for (const bool values : {true, false}) {
-      SCOPED_TRACE(fmt::format("{} sources, {} outs, values {}", shape.merges.size(), shape.outs,
-                               values));
+      SCOPED_TRACE(
+          fmt::format("{} sources, {} outs, values {}", shape.merges.size(), shape.outs, values));
       expect_tree(shape, values, &fold, false);
       if (shape.outs == 1) expect_tree(shape, values, &fold, true);
     }

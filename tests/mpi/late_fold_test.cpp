@@ -1,5 +1,5 @@
-// The fold on a device whose streams run late, under mpirun: bit for bit the one tree, on every path
-// and in every order of the streams. A wait that is missing gives wrong numbers here.
+// The fold on a device whose streams run late, under mpirun: bit for bit the one tree, on every
+// path and in every order of the streams. A wait that is missing gives wrong numbers here.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -41,10 +41,11 @@ struct Setting {
 
 // Returns the fold's path.
 std::string expect_reference_bits(const Setting& s, int steps = 4) {
-  SCOPED_TRACE(fmt::format("{} lanes, {} streams, seed {}, nodes '{}', peers {}, messages {}, "
-                           "captured {}, threads {}",
-                           s.lanes, s.streams, s.seed, s.nodes, s.peers, s.device_messages,
-                           s.drive.captured, s.drive.threads));
+  SCOPED_TRACE(
+      fmt::format("{} lanes, {} streams, seed {}, nodes '{}', peers {}, messages {}, "
+                  "captured {}, threads {}",
+                  s.lanes, s.streams, s.seed, s.nodes, s.peers, s.device_messages, s.drive.captured,
+                  s.drive.threads));
   set_device_memory_claim(s.device_messages);
   const auto communicator = make_communicator({30, s.nodes});
   test::LateDevice device(100 * s.seed + communicator->rank(), s.peers);
@@ -75,9 +76,8 @@ std::string alternating(int nodes) {
 TEST(LateFold, equals_the_one_tree_for_any_number_of_lanes) {
   for (std::int64_t lanes = ranks(); lanes <= 16; ++lanes) {
     for (const int streams : {1, 3}) {
-      const std::string path =
-          expect_reference_bits({.lanes = lanes, .streams = streams,
-                                 .seed = static_cast<std::uint64_t>(lanes)}, 3);
+      const std::string path = expect_reference_bits(
+          {.lanes = lanes, .streams = streams, .seed = static_cast<std::uint64_t>(lanes)}, 3);
       EXPECT_EQ(path, ranks() == 1 ? "one rank" : "peers by CUDA IPC");
     }
   }
@@ -85,17 +85,18 @@ TEST(LateFold, equals_the_one_tree_for_any_number_of_lanes) {
 
 TEST(LateFold, equals_the_one_tree_in_every_order_of_the_streams) {
   for (std::uint64_t seed = 0; seed < 12; ++seed) {
-    expect_reference_bits({.lanes = 8, .streams = 2, .seed = seed,
-                           .drive = {seed % 2 == 1, seed % 4 > 1}}, 6);
+    expect_reference_bits(
+        {.lanes = 8, .streams = 2, .seed = seed, .drive = {seed % 2 == 1, seed % 4 > 1}}, 6);
   }
 }
 
 TEST(LateFold, stages_where_devices_do_not_reach_each_other) {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
-    const std::string path =
-        expect_reference_bits({.lanes = 6 + static_cast<std::int64_t>(seed),
-                               .streams = 1 + static_cast<int>(seed) % 3, .seed = seed,
-                               .peers = false, .drive = {seed % 2 == 1, false}});
+    const std::string path = expect_reference_bits({.lanes = 6 + static_cast<std::int64_t>(seed),
+                                                    .streams = 1 + static_cast<int>(seed) % 3,
+                                                    .seed = seed,
+                                                    .peers = false,
+                                                    .drive = {seed % 2 == 1, false}});
     EXPECT_EQ(path, ranks() == 1 ? "one rank" : "pinned staging (no peers here)");
   }
 }
@@ -105,10 +106,10 @@ TEST(LateFold, stages_between_nodes) {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     const int nodes = seed % 2 ? 2 : 3;
     set_message_limit(seed % 3 == 0 ? 777 : INT64_MAX);
-    const std::string path =
-        expect_reference_bits({.lanes = 7 + static_cast<std::int64_t>(seed),
-                               .streams = 1 + static_cast<int>(seed) % 3, .seed = seed,
-                               .nodes = alternating(nodes)});
+    const std::string path = expect_reference_bits({.lanes = 7 + static_cast<std::int64_t>(seed),
+                                                    .streams = 1 + static_cast<int>(seed) % 3,
+                                                    .seed = seed,
+                                                    .nodes = alternating(nodes)});
     EXPECT_EQ(path, ranks() > nodes ? "peers by CUDA IPC, between nodes pinned staging"
                                     : "pinned staging");
   }
@@ -119,10 +120,11 @@ TEST(LateFold, sends_device_memory_where_mpi_takes_it) {
   if (ranks() == 1) return;
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     const int nodes = seed % 2 ? 2 : 3;
-    const std::string path =
-        expect_reference_bits({.lanes = 7 + static_cast<std::int64_t>(seed),
-                               .streams = 1 + static_cast<int>(seed) % 3, .seed = seed,
-                               .nodes = alternating(nodes), .device_messages = true});
+    const std::string path = expect_reference_bits({.lanes = 7 + static_cast<std::int64_t>(seed),
+                                                    .streams = 1 + static_cast<int>(seed) % 3,
+                                                    .seed = seed,
+                                                    .nodes = alternating(nodes),
+                                                    .device_messages = true});
     EXPECT_EQ(path, ranks() > nodes ? "peers by CUDA IPC, between nodes messages from device memory"
                                     : "messages from device memory");
   }
@@ -135,8 +137,7 @@ TEST(LateFold, knows_its_device_memory_beforehand) {
   const FoldLayout layout = test::make_layout(kSizes, 1500, 8, 2);
   const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
                               {&device, &arithmetic});
-  const FoldBytes bytes =
-      fold_bytes(communicator->topology(), layout, ReduceKind::kFold, true);
+  const FoldBytes bytes = fold_bytes(communicator->topology(), layout, ReduceKind::kFold, true);
   EXPECT_EQ(fold->window_bytes(), bytes.window);
   EXPECT_EQ(fold->private_bytes(), bytes.private_memory);
   EXPECT_EQ(fold->device_bytes(), bytes.device);

@@ -26,7 +26,10 @@ double sum_of_squares(const float* x, std::int64_t n) {
 
 DeviceFoldDriver::DeviceFoldDriver(comm::Fold& fold, const comm::FoldLayout& layout, Device& device,
                                    const DriveOptions& options)
-    : fold_(fold), layout_(layout), device_(device), options_(options),
+    : fold_(fold),
+      layout_(layout),
+      device_(device),
+      options_(options),
       reader_(device.make_stream()) {
   const std::size_t bytes = static_cast<std::size_t>(layout.flat_elements) * sizeof(float);
   for (int s = 0; s < layout.streams; ++s) {

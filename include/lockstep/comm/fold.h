@@ -95,7 +95,7 @@ class Fold {
   // This rank has read all that it needs; its peers may overwrite theirs when all have said so.
   virtual void release() = 0;
   // The same when all that `work` has been given so far is done: for late devices. Returns at once;
-  // the next push() says so to the peers, or any look in between.
+  // the next push() or progress() says so to the peers. Let `work` be done before the fold goes.
   virtual void release(Stream& /*work*/) { release(); }
 
   virtual const FoldCounters& counters() const = 0;

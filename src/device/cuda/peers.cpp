@@ -42,8 +42,7 @@ std::unique_ptr<PeerMemory> CudaDevice::open_peer(std::span<const std::byte> byt
   }
   std::memcpy(&handle, bytes.data(), sizeof handle);
   void* data = nullptr;
-  const cudaError_t error =
-      cudaIpcOpenMemHandle(&data, handle, cudaIpcMemLazyEnablePeerAccess);
+  const cudaError_t error = cudaIpcOpenMemHandle(&data, handle, cudaIpcMemLazyEnablePeerAccess);
   if (refused(error)) {
     refusal = std::string("cudaIpcOpenMemHandle: ") + cudaGetErrorString(error);
     return nullptr;
