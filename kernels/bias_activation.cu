@@ -29,7 +29,7 @@ __device__ inline BiasColumn<W> bias_column(const float* bias, const DropPlan& d
 
 template <class Z>
 struct ForwardPass {
-  static constexpr int kAtOnce = 4;
+  static constexpr int kAtOnce = 2;
   BiasActivation<Z> a;
   DropPlan drop;
 
@@ -73,7 +73,7 @@ struct ForwardPass {
 
 template <class Z>
 struct GradientPass {
-  static constexpr int kAtOnce = 4, kSums = 1;
+  static constexpr int kAtOnce = 2, kSums = 1;
   BiasActivationGradient<Z> a;
   DropPlan drop;
 
