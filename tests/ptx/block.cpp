@@ -19,8 +19,12 @@ RunningThread& running(Thread& thread) { return static_cast<RunningThread&>(thre
 
 Block::Block(const BlockPlace& place, const std::vector<unsigned>& order, Stacks& stacks,
              std::size_t first_stack)
-    : place_(place), order_(order), stacks_(stacks), first_stack_(first_stack),
-      threads_(order.size()), warps_((order.size() + kWarp - 1) / kWarp) {
+    : place_(place),
+      order_(order),
+      stacks_(stacks),
+      first_stack_(first_stack),
+      threads_(order.size()),
+      warps_((order.size() + kWarp - 1) / kWarp) {
   const std::size_t bytes = place.shared.bytes + kSharedAlignment + kRedZone;
   shared_memory_.reset(new std::uint8_t[bytes]);
   const auto start = reinterpret_cast<std::uintptr_t>(shared_memory_.get());
@@ -176,8 +180,10 @@ void Block::arrive(RunningThread& self, unsigned id, unsigned count, bool vote, 
   Warp& warp = warps_[self.number / kWarp];
   if (warp.barrier_generation == barrier.generation && warp.barrier_id == id &&
       warp.barrier_at != at)
-    fail(self, at, (std::string("divergent barrier: other threads of the same warp wait at ") +
-                    warp.barrier_at).c_str());
+    fail(self, at,
+         (std::string("divergent barrier: other threads of the same warp wait at ") +
+          warp.barrier_at)
+             .c_str());
   warp.barrier_generation = barrier.generation;
   warp.barrier_id = id;
   warp.barrier_at = at;

@@ -1,5 +1,5 @@
-// One block of CUDA threads: runs each as a fiber until it waits, and lets those go on that a barrier
-// or their warp has set free. Says who waits where when nobody can go on.
+// One block of CUDA threads: runs each as a fiber until it waits, and lets those go on that a
+// barrier or their warp has set free. Says who waits where when nobody can go on.
 #pragma once
 #include <array>
 #include <deque>
@@ -53,7 +53,8 @@ struct Barrier {
 
 class Block {
  public:
-  // order: the numbers of all threads, as they take turns. Stacks come from number `first_stack` on.
+  // order: the numbers of all threads, as they take turns. Stacks come from number `first_stack`
+  // on.
   Block(const BlockPlace& place, const std::vector<unsigned>& order, Stacks& stacks,
         std::size_t first_stack);
   ~Block();

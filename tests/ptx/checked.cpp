@@ -1,5 +1,5 @@
-// Runs one kernel of kernels/faults.cu under the race or the address check: `checked KERNEL [argument]`.
-// What the checker says is the test (CMakeLists.txt).
+// Runs one kernel of kernels/faults.cu under the race or the address check: `checked KERNEL
+// [argument]`. What the checker says is the test (CMakeLists.txt).
 #include <cstdio>
 #include <cstdlib>
 #include <memory>

@@ -79,7 +79,8 @@ void check_launch(const Kernel& kernel, const dim3& grid, const dim3& block, std
   const std::size_t threads = std::size_t{block.x} * block.y * block.z;
   const std::size_t most = kernel.max_threads > 0 ? kernel.max_threads : kMaxThreads;
   if (threads < 1 || threads > most)
-    refuse(kernel, std::to_string(threads) + " threads a block; it takes 1 to " + std::to_string(most));
+    refuse(kernel,
+           std::to_string(threads) + " threads a block; it takes 1 to " + std::to_string(most));
   if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.y > 65535 || grid.z > 65535)
     refuse(kernel, "a grid of " + text_of({grid.x, grid.y, grid.z}) + " blocks");
   if (shared > kMaxShared)
@@ -120,7 +121,8 @@ void run_kernel(const Kernel& kernel, dim3 grid, dim3 block, std::size_t dynamic
   const unsigned order = order_setting();
   const std::size_t threads = std::size_t{block.x} * block.y * block.z;
   const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
-  const std::vector<unsigned> thread_turns = turns(threads, order), block_turns = turns(blocks, order);
+  const std::vector<unsigned> thread_turns = turns(threads, order),
+                              block_turns = turns(blocks, order);
   const std::size_t at_once =
       kRaceCheck ? std::clamp<std::size_t>(kThreadsAtOnce / threads, 1, blocks) : 1;
   static thread_local Stacks stacks;

@@ -1,5 +1,5 @@
-// Runs CUDA kernels on the CPU: their PTX, translated to C++ when this was built, one fiber for each
-// CUDA thread. Knows PTX and nothing of the CUDA runtime: streams, events and memory are the
+// Runs CUDA kernels on the CPU: their PTX, translated to C++ when this was built, one fiber for
+// each CUDA thread. Knows PTX and nothing of the CUDA runtime: streams, events and memory are the
 // stand-in libcudart's (tests/ptx/runtime).
 #pragma once
 #include <vector_types.h>
@@ -42,9 +42,9 @@ struct KernelError : std::runtime_error {
 const Kernel* find_kernel(std::string_view mangled_name);
 Variable find_variable(std::string_view mangled_name);
 
-// Runs a whole grid and returns when it has ended. parameters: kernel.parameter_bytes bytes. Several
-// operating-system threads may call it at once. LOCKSTEP_EMULATION_ORDER says how threads and blocks
-// take turns: 0 up, 1 down, n shuffled by seed n. Throws KernelError.
+// Runs a whole grid and returns when it has ended. parameters: kernel.parameter_bytes bytes.
+// Several operating-system threads may call it at once. LOCKSTEP_EMULATION_ORDER says how threads
+// and blocks take turns: 0 up, 1 down, n shuffled by seed n. Throws KernelError.
 void run_kernel(const Kernel& kernel, dim3 grid, dim3 block, std::size_t dynamic_shared,
                 const void* parameters);
 

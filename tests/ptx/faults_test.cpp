@@ -16,10 +16,11 @@ using ::testing::ThrowsMessage;
 alignas(16) float numbers[256];
 
 TEST(Faults, misaligned_access_names_kernel_thread_and_instruction) {
-  EXPECT_THAT([] { launch("misaligned", 1, 1, 0, +numbers, +numbers); },
-              ThrowsMessage<KernelError>(AllOf(HasSubstr("kernel misaligned: block (0, 0, 0), thread (0, 0, 0)"),
-                                               HasSubstr("misaligned address"), HasSubstr("ld.global"),
-                                               HasSubstr("faults.cu:"))));
+  EXPECT_THAT(
+      [] { launch("misaligned", 1, 1, 0, +numbers, +numbers); },
+      ThrowsMessage<KernelError>(
+          AllOf(HasSubstr("kernel misaligned: block (0, 0, 0), thread (0, 0, 0)"),
+                HasSubstr("misaligned address"), HasSubstr("ld.global"), HasSubstr("faults.cu:"))));
 }
 
 TEST(Faults, null_pointer) {
@@ -79,7 +80,8 @@ TEST(Faults, launches_beyond_the_limits) {
 
 TEST(Faults, trap) {
   int y = 4;
-  EXPECT_THAT([&] { launch("asserts", 1, 1, 0, &y); }, ThrowsMessage<KernelError>(HasSubstr("trap")));
+  EXPECT_THAT([&] { launch("asserts", 1, 1, 0, &y); },
+              ThrowsMessage<KernelError>(HasSubstr("trap")));
 }
 
 }  // namespace

@@ -12,8 +12,9 @@
 #error "The emulation's switch of stacks is written for x86-64; configure with -DLOCKSTEP_CUDA=OFF"
 #endif
 
-// lockstep_ptx_switch(&save, to): pushes the registers that a call preserves, leaves the stack pointer
-// in save, and takes up `to`. A new stack begins with six zeros for them and lockstep_ptx_begin.
+// lockstep_ptx_switch(&save, to): pushes the registers that a call preserves, leaves the stack
+// pointer in save, and takes up `to`. A new stack begins with six zeros for them and
+// lockstep_ptx_begin.
 asm(R"(
 .text
 .globl lockstep_ptx_switch

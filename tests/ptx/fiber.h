@@ -19,7 +19,8 @@ class Stacks {
   Stacks(const Stacks&) = delete;
   Stacks& operator=(const Stacks&) = delete;
   void reserve(std::size_t count);
-  // Starts are spread over the cache's sets: all at one place of their page, they would evict each other.
+  // Starts are spread over the cache's sets: all at one place of their page, they would evict each
+  // other.
   Stack at(std::size_t i) const;
 
  private:
@@ -38,9 +39,9 @@ class Fiber {
   Stack stack() const { return stack_; }
   void drop();  // after its end, or to abandon it
 
-  void resume();             // from outside: returns when the fiber suspends or ends
-  void suspend();            // from inside
-  [[noreturn]] void end();   // from inside
+  void resume();            // from outside: returns when the fiber suspends or ends
+  void suspend();           // from inside
+  [[noreturn]] void end();  // from inside
 
  private:
   static void enter(Fiber* self);

@@ -47,7 +47,8 @@ std::uint32_t reversed_bits(std::uint32_t x) {
 }
 
 TEST(Instructions, integers) {
-  const std::vector<unsigned> words = {0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xDEADBEEF, 12345, 0x10005};
+  const std::vector<unsigned> words = {0,          1,          2,     0x7FFFFFFF, 0x80000000,
+                                       0xFFFFFFFF, 0xDEADBEEF, 12345, 0x10005};
   std::vector<unsigned> a, b, c;
   for (unsigned x : words)
     for (unsigned y : words)
@@ -62,15 +63,16 @@ TEST(Instructions, integers) {
     const auto sx = static_cast<int>(x), sy = static_cast<int>(y);
     ASSERT_EQ(own[0], std::uint64_t{x} * y >> 32);
     ASSERT_EQ(own[1], static_cast<unsigned>(std::int64_t{sx} * sy >> 32));
-    ASSERT_EQ(own[2], static_cast<unsigned>(Wide(std::uint64_t{x} << 31 | y) *
-                                            (std::uint64_t{z} << 32 | x) >> 64));
+    ASSERT_EQ(own[2], static_cast<unsigned>(
+                          Wide(std::uint64_t{x} << 31 | y) * (std::uint64_t{z} << 32 | x) >> 64));
     ASSERT_EQ(own[3], reversed_bits(x) ^ std::countl_zero(y) ^ std::popcount(z));
     unsigned bytes = 0;
     for (int k = 0; k < 4; ++k)
       bytes |= ((std::uint64_t{y} << 32 | x) >> 8 * (z >> 4 * k & 7) & 0xFF) << 8 * k;
     ASSERT_EQ(own[4], bytes);
     const std::uint64_t both = std::uint64_t{y} << 32 | x;
-    ASSERT_EQ(own[5], static_cast<unsigned>(both << z % 32 >> 32) ^ static_cast<unsigned>(both >> z % 32));
+    ASSERT_EQ(own[5],
+              static_cast<unsigned>(both << z % 32 >> 32) ^ static_cast<unsigned>(both >> z % 32));
     ASSERT_EQ(own[6], static_cast<unsigned>(static_cast<int>(x << 18) >> 23));
     ASSERT_EQ(own[7], (y & ~(0x7FFu << 7)) | (x & 0x7FF) << 7);
     ASSERT_EQ(own[8], (x & y) | (~x & z));
@@ -102,7 +104,8 @@ TEST(Instructions, floats) {
     EXPECT_EQ(own[8], std::fmin(v, 0.25f) + v);
     EXPECT_EQ(own[9], static_cast<float>(std::sqrt(std::fabs(d)) / 3.0));
     EXPECT_NEAR(own[10], std::tanh(d), 1e-5);
-    const float down = static_cast<double>(v + 1e-9f) > d + 1e-9f ? std::nextafter(v + 1e-9f, -9.f) : v + 1e-9f;
+    const float down =
+        static_cast<double>(v + 1e-9f) > d + 1e-9f ? std::nextafter(v + 1e-9f, -9.f) : v + 1e-9f;
     EXPECT_EQ(own[11], down + std::nextafter(down, 99.0f)) << v;
   }
 }

@@ -1,6 +1,6 @@
-// What translated code sees of the CUDA thread that it runs as, and what a thread waits for: barriers
-// and its warp. Light on purpose: every translated kernel includes it. How threads take turns is
-// block.h's business.
+// What translated code sees of the CUDA thread that it runs as, and what a thread waits for:
+// barriers and its warp. Light on purpose: every translated kernel includes it. How threads take
+// turns is block.h's business.
 #pragma once
 #include <vector_types.h>
 
@@ -51,13 +51,13 @@ void barrier_arrive(Thread& self, unsigned id, unsigned count, const char* at);
 // bar.warp.sync: waits for the lanes of mask and orders their memory accesses.
 void warp_barrier(Thread& self, unsigned mask, const char* at);
 
-// Waits for the lanes of mask to come to this same instruction; the last to come calls complete once,
-// with what each lane brought (null for lanes outside mask). Orders no memory accesses.
+// Waits for the lanes of mask to come to this same instruction; the last to come calls complete
+// once, with what each lane brought (null for lanes outside mask). Orders no memory accesses.
 using Complete = void (*)(void* const* operands, unsigned mask);
 void collective(Thread& self, unsigned mask, void* operands, Complete complete, const char* at);
 
-// cp.async: a copy is queued, belongs to the group that is committed next, and lands when its thread
-// waits for that group.
+// cp.async: a copy is queued, belongs to the group that is committed next, and lands when its
+// thread waits for that group.
 struct AsyncCopy {
   std::uint8_t* to;
   const std::uint8_t* from;

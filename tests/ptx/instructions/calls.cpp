@@ -15,10 +15,12 @@ T at(const void* memory) {
 }
 
 // One conversion of printf, '%' to its letter; doubles, pointers and long integers take 8 bytes.
-std::string one_value(const std::string& conversion, const std::uint8_t* values, std::size_t& offset) {
+std::string one_value(const std::string& conversion, const std::uint8_t* values,
+                      std::size_t& offset) {
   const char letter = conversion.back();
   const bool real = std::strchr("eEfFgGaA", letter) != nullptr;
-  const bool wide = real || letter == 's' || letter == 'p' || conversion.find('l') != std::string::npos;
+  const bool wide =
+      real || letter == 's' || letter == 'p' || conversion.find('l') != std::string::npos;
   const std::size_t bytes = wide ? 8 : 4;
   offset = (offset + bytes - 1) / bytes * bytes;
   char text[512];
@@ -58,7 +60,8 @@ void vprintf(Thread&, std::uint8_t* result, const std::uint8_t* format_argument,
 
 void assertfail(Thread& self, const std::uint8_t* message, const std::uint8_t* file,
                 const std::uint8_t* line, const std::uint8_t*, const std::uint8_t*) {
-  const std::string place = std::string(at<const char*>(file)) + ":" + std::to_string(at<int>(line));
+  const std::string place =
+      std::string(at<const char*>(file)) + ":" + std::to_string(at<int>(line));
   fail(self, place.c_str(), (std::string("assertion failed: ") + at<const char*>(message)).c_str());
 }
 

@@ -6,7 +6,8 @@
 
 namespace lockstep::ptx {
 
-// Arguments and result lie in memory, as PTX passes them. vprintf's second one points to the values.
+// Arguments and result lie in memory, as PTX passes them. vprintf's second one points to the
+// values.
 void vprintf(Thread& self, std::uint8_t* result, const std::uint8_t* format,
              const std::uint8_t* values);
 [[noreturn]] void assertfail(Thread& self, const std::uint8_t* message, const std::uint8_t* file,

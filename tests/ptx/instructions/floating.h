@@ -1,5 +1,5 @@
-// Floating-point instructions of PTX. The approximate ones (ex2, lg2, rcp, rsqrt, sin, cos, tanh) are
-// computed exactly to float: a GPU's last bits differ.
+// Floating-point instructions of PTX. The approximate ones (ex2, lg2, rcp, rsqrt, sin, cos, tanh)
+// are computed exactly to float: a GPU's last bits differ.
 #pragma once
 #include "tests/ptx/instructions/numbers.h"
 
@@ -77,30 +77,44 @@ inline bool less(T a, T b) {
 // -0 is smaller than +0, and a NaN loses.
 template <class T>
 inline T minimum(T a, T b) {
-  if constexpr (kIsTwo<T>) return {minimum(a.low, b.low), minimum(a.high, b.high)};
-  else if constexpr (std::is_integral_v<T>) return a < b ? a : b;
-  else if (is_nan(a)) return b;
-  else if (is_nan(b)) return a;
-  else return less(a, b) || (!less(b, a) && std::signbit(float(a))) ? a : b;
+  if constexpr (kIsTwo<T>)
+    return {minimum(a.low, b.low), minimum(a.high, b.high)};
+  else if constexpr (std::is_integral_v<T>)
+    return a < b ? a : b;
+  else if (is_nan(a))
+    return b;
+  else if (is_nan(b))
+    return a;
+  else
+    return less(a, b) || (!less(b, a) && std::signbit(float(a))) ? a : b;
 }
 template <class T>
 inline T maximum(T a, T b) {
-  if constexpr (kIsTwo<T>) return {maximum(a.low, b.low), maximum(a.high, b.high)};
-  else if constexpr (std::is_integral_v<T>) return a > b ? a : b;
-  else if (is_nan(a)) return b;
-  else if (is_nan(b)) return a;
-  else return less(b, a) || (!less(a, b) && !std::signbit(float(a))) ? a : b;
+  if constexpr (kIsTwo<T>)
+    return {maximum(a.low, b.low), maximum(a.high, b.high)};
+  else if constexpr (std::is_integral_v<T>)
+    return a > b ? a : b;
+  else if (is_nan(a))
+    return b;
+  else if (is_nan(b))
+    return a;
+  else
+    return less(b, a) || (!less(a, b) && !std::signbit(float(a))) ? a : b;
 }
 // .NaN: a NaN wins.
 template <class T>
 inline T minimum_nan(T a, T b) {
-  if constexpr (kIsTwo<T>) return {minimum_nan(a.low, b.low), minimum_nan(a.high, b.high)};
-  else return is_nan(a) ? a : is_nan(b) ? b : minimum(a, b);
+  if constexpr (kIsTwo<T>)
+    return {minimum_nan(a.low, b.low), minimum_nan(a.high, b.high)};
+  else
+    return is_nan(a) ? a : is_nan(b) ? b : minimum(a, b);
 }
 template <class T>
 inline T maximum_nan(T a, T b) {
-  if constexpr (kIsTwo<T>) return {maximum_nan(a.low, b.low), maximum_nan(a.high, b.high)};
-  else return is_nan(a) ? a : is_nan(b) ? b : maximum(a, b);
+  if constexpr (kIsTwo<T>)
+    return {maximum_nan(a.low, b.low), maximum_nan(a.high, b.high)};
+  else
+    return is_nan(a) ? a : is_nan(b) ? b : maximum(a, b);
 }
 
 template <class T>
@@ -113,10 +127,15 @@ inline T unit(T a) {
   return each([](auto x) { return x > 0 ? (x < 1 ? x : decltype(x)(1)) : decltype(x)(0); }, a);
 }
 
-#define LOCKSTEP_PTX_FUNCTION(name, expression)                             \
-  template <class T>                                                        \
-  inline T name(T a) {                                                      \
-    return each([](auto x) { using X [[maybe_unused]] = decltype(x); return X(expression); }, a); \
+#define LOCKSTEP_PTX_FUNCTION(name, expression)   \
+  template <class T>                              \
+  inline T name(T a) {                            \
+    return each(                                  \
+        [](auto x) {                              \
+          using X [[maybe_unused]] = decltype(x); \
+          return X(expression);                   \
+        },                                        \
+        a);                                       \
   }
 LOCKSTEP_PTX_FUNCTION(ex2, std::exp2(x))
 LOCKSTEP_PTX_FUNCTION(lg2, std::log2(x))
@@ -138,10 +157,14 @@ inline bool ordered(T a, T b) {
 
 inline double to_integral(double x, Rounding rounding) {
   switch (rounding) {
-    case Rounding::kNearest: return std::nearbyint(x);
-    case Rounding::kDown: return std::floor(x);
-    case Rounding::kUp: return std::ceil(x);
-    default: return std::trunc(x);
+    case Rounding::kNearest:
+      return std::nearbyint(x);
+    case Rounding::kDown:
+      return std::floor(x);
+    case Rounding::kUp:
+      return std::ceil(x);
+    default:
+      return std::trunc(x);
   }
 }
 // Clamped to T; NaN becomes 0.
@@ -157,19 +180,20 @@ inline T to_integer(double x, Rounding rounding) {
 template <class To, class From>
 inline To to_float(From from, Rounding rounding) {
   if constexpr (kIsHalf<To>) {
-    if constexpr (std::is_same_v<From, double>) return To(to_odd(from));
+    if constexpr (std::is_same_v<From, double>)
+      return To(to_odd(from));
     else if (rounding == Rounding::kZero && std::is_same_v<To, Bf16>)
       return as<To>(static_cast<std::uint16_t>(as<std::uint32_t>(float(from)) >> 16));
-    else return To(float(from));
+    else
+      return To(float(from));
   } else if constexpr (std::is_same_v<To, float> && !kIsHalf<From>) {
-    return rounding == Rounding::kNearest ? static_cast<float>(from) : rounded(double(from), rounding);
+    return rounding == Rounding::kNearest ? static_cast<float>(from)
+                                          : rounded(double(from), rounding);
   } else {
     return static_cast<To>(from);
   }
 }
 // cvt.rna.tf32: to 10 bits of mantissa, ties away from zero.
-inline std::uint32_t to_tf32(float x) {
-  return (as<std::uint32_t>(x) + 0x1000u) & 0xFFFFE000u;
-}
+inline std::uint32_t to_tf32(float x) { return (as<std::uint32_t>(x) + 0x1000u) & 0xFFFFE000u; }
 
 }  // namespace lockstep::ptx

@@ -25,8 +25,8 @@ inline T remainder(T a, T b) {
 
 template <class T>
 inline T saturated(Wide value) {
-  return static_cast<T>(std::clamp<Wide>(value, std::numeric_limits<T>::min(),
-                                         std::numeric_limits<T>::max()));
+  return static_cast<T>(
+      std::clamp<Wide>(value, std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
 }
 
 template <class T>
@@ -112,7 +112,8 @@ inline T reversed(T a) {
   for (unsigned i = 0; i < 8 * sizeof(T); ++i) result = T(result << 1 | (a >> i & 1));
   return result;
 }
-// bfind: the highest bit that is not a sign bit; ~0 for none. as_shift: the shift that would bring it to the top.
+// bfind: the highest bit that is not a sign bit; ~0 for none. as_shift: the shift that would bring
+// it to the top.
 template <class T>
 inline std::uint32_t highest_bit(T a, bool as_shift) {
   auto magnitude = std::make_unsigned_t<T>(a);

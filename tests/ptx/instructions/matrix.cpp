@@ -46,7 +46,8 @@ void multiply(const float (&a)[kRows][kDepth], const float (&b)[kDepth][kColumns
 // part of k for column group; group = lane / 4. A part is 4 registers' worth of k.
 template <int kDepth, Factor kFactor>
 void complete_mma(void* const* operands, unsigned) {
-  constexpr int kPacked = kFactor == Factor::kTf32 ? 1 : 2, kPart = 4 * kPacked, kParts = kDepth / kPart;
+  constexpr int kPacked = kFactor == Factor::kTf32 ? 1 : 2, kPart = 4 * kPacked,
+                kParts = kDepth / kPart;
   float a[16][kDepth], b[kDepth][8], d[16][8];
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto& own = *static_cast<const MmaOperand*>(operands[lane]);
@@ -154,8 +155,8 @@ void wmma(Thread& self, WmmaOperand& operand, const char* at) {
   whole_warp(self, at);
   collective(self, ~0u, &operand, complete_wmma<kRows, kColumns, kDepth, kFactor>, at);
 }
-#define LOCKSTEP_PTX_WMMA(m, n)                                                     \
-  template void wmma<m, n, 16, Factor::kBf16>(Thread&, WmmaOperand&, const char*);  \
+#define LOCKSTEP_PTX_WMMA(m, n)                                                    \
+  template void wmma<m, n, 16, Factor::kBf16>(Thread&, WmmaOperand&, const char*); \
   template void wmma<m, n, 16, Factor::kF16>(Thread&, WmmaOperand&, const char*);
 LOCKSTEP_PTX_WMMA(16, 16)
 LOCKSTEP_PTX_WMMA(32, 8)

@@ -35,7 +35,8 @@ inline std::array<std::uint32_t, kTiles> load_tiles(Thread& self, const SharedMe
   for (int tile = 0; tile < kTiles; ++tile) {
     std::uint32_t pair[2];
     for (unsigned i = 0; i < 2; ++i) {
-      const unsigned row = kTransposed ? minor + i : major, column = kTransposed ? major : minor + i;
+      const unsigned row = kTransposed ? minor + i : major,
+                     column = kTransposed ? major : minor + i;
       pair[i] = load_private<std::uint16_t>(rows[8 * tile + row] + 2 * column);
     }
     tiles[tile] = pair[0] | pair[1] << 16;
@@ -54,7 +55,8 @@ inline void store_tiles(Thread& self, const SharedMemory& shared, std::uint64_t 
   const unsigned major = self.warp_lane / 4, minor = 2 * (self.warp_lane % 4);
   for (int tile = 0; tile < kTiles; ++tile)
     for (unsigned i = 0; i < 2; ++i) {
-      const unsigned row = kTransposed ? minor + i : major, column = kTransposed ? major : minor + i;
+      const unsigned row = kTransposed ? minor + i : major,
+                     column = kTransposed ? major : minor + i;
       const auto element = static_cast<std::uint16_t>(tiles[tile] >> 16 * i);
       std::memcpy(reinterpret_cast<void*>(rows[8 * tile + row] + 2 * column), &element, 2);
     }
@@ -64,13 +66,13 @@ std::uint32_t transposed_tile(Thread& self, std::uint32_t tile, const char* at);
 
 // wmma: lane l holds elements l n to l n + n - 1 of the row-major matrix, n = kRows kColumns / 32.
 template <class T, int kRows, int kColumns>
-inline void wmma_load(Thread& self, T* fragment, std::uint64_t address, unsigned stride, bool row_major,
-                      const char* at) {
+inline void wmma_load(Thread& self, T* fragment, std::uint64_t address, unsigned stride,
+                      bool row_major, const char* at) {
   constexpr unsigned kCount = kRows * kColumns / 32;
   for (unsigned i = 0; i < kCount; ++i) {
     const unsigned e = self.warp_lane * kCount + i, row = e / kColumns, column = e % kColumns;
-    const std::uint64_t place = row_major ? std::uint64_t{row} * stride + column
-                                          : std::uint64_t{column} * stride + row;
+    const std::uint64_t place =
+        row_major ? std::uint64_t{row} * stride + column : std::uint64_t{column} * stride + row;
     fragment[i] = load<T>(self, address + sizeof(T) * place, at);
   }
 }
@@ -80,8 +82,8 @@ inline void wmma_store(Thread& self, const T* fragment, std::uint64_t address, u
   constexpr unsigned kCount = kRows * kColumns / 32;
   for (unsigned i = 0; i < kCount; ++i) {
     const unsigned e = self.warp_lane * kCount + i, row = e / kColumns, column = e % kColumns;
-    const std::uint64_t place = row_major ? std::uint64_t{row} * stride + column
-                                          : std::uint64_t{column} * stride + row;
+    const std::uint64_t place =
+        row_major ? std::uint64_t{row} * stride + column : std::uint64_t{column} * stride + row;
     store<T>(self, address + sizeof(T) * place, fragment[i], at);
   }
   warp_barrier(self, ~0u, at);

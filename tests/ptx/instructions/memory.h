@@ -1,6 +1,6 @@
-// Loads, stores, atomics and asynchronous copies. Every address is checked: its alignment to the whole
-// access, and, in shared memory, that it lies within the launch. Inline, so that in the checked
-// variants the sanitizers see each access.
+// Loads, stores, atomics and asynchronous copies. Every address is checked: its alignment to the
+// whole access, and, in shared memory, that it lies within the launch. Inline, so that in the
+// checked variants the sanitizers see each access.
 #pragma once
 #include <array>
 
@@ -11,14 +11,15 @@ namespace lockstep::ptx {
 
 constexpr std::uint64_t kNullPage = 4096;
 
-inline void check_address(const Thread& self, std::uint64_t address, unsigned bytes, const char* at) {
+inline void check_address(const Thread& self, std::uint64_t address, unsigned bytes,
+                          const char* at) {
   if (__builtin_expect((address & (bytes - 1)) != 0 || address < kNullPage, 0))
     fail_address(self, at, address, bytes);
 }
 
 // The generic address of an offset into shared memory.
-inline std::uint64_t shared_address(const Thread& self, const SharedMemory& shared, std::uint64_t offset,
-                                    unsigned bytes, const char* at) {
+inline std::uint64_t shared_address(const Thread& self, const SharedMemory& shared,
+                                    std::uint64_t offset, unsigned bytes, const char* at) {
   if (__builtin_expect(offset + bytes > shared.bytes || offset > shared.bytes, 0))
     fail_shared(self, at, offset, bytes);
   return reinterpret_cast<std::uint64_t>(shared.base) + offset;
@@ -35,7 +36,8 @@ inline T load(const Thread& self, std::uint64_t address, const char* at) {
   return value;
 }
 template <class T, int kCount>
-inline std::array<T, kCount> load_vector(const Thread& self, std::uint64_t address, const char* at) {
+inline std::array<T, kCount> load_vector(const Thread& self, std::uint64_t address,
+                                         const char* at) {
   check_address(self, address, sizeof(T) * kCount, at);
   std::array<T, kCount> values;
   std::memcpy(values.data(), reinterpret_cast<const void*>(address), sizeof values);
@@ -47,8 +49,8 @@ inline void store(const Thread& self, std::uint64_t address, T value, const char
   std::memcpy(reinterpret_cast<void*>(address), &value, sizeof value);
 }
 template <class T, int kCount>
-inline void store_vector(const Thread& self, std::uint64_t address, const std::array<T, kCount>& values,
-                         const char* at) {
+inline void store_vector(const Thread& self, std::uint64_t address,
+                         const std::array<T, kCount>& values, const char* at) {
   check_address(self, address, sizeof(T) * kCount, at);
   std::memcpy(reinterpret_cast<void*>(address), values.data(), sizeof values);
 }
@@ -86,7 +88,8 @@ inline T atomic(const Thread& self, std::uint64_t address, Change change, const 
   return as<T>(old);
 }
 
-// From here to its landing the target's content is undefined: all ones, so that a forgotten wait shows.
+// From here to its landing the target's content is undefined: all ones, so that a forgotten wait
+// shows.
 inline void async_copy(Thread& self, std::uint64_t to, std::uint64_t from, unsigned bytes,
                        unsigned from_bytes, const char* at) {
   check_address(self, to, bytes, at);

@@ -68,14 +68,22 @@ struct ReduxOperand {
 std::uint32_t combined(Reduction kind, std::uint32_t a, std::uint32_t b) {
   const auto x = static_cast<std::int32_t>(a), y = static_cast<std::int32_t>(b);
   switch (kind) {
-    case Reduction::kAdd: return a + b;
-    case Reduction::kMin: return std::min(a, b);
-    case Reduction::kMax: return std::max(a, b);
-    case Reduction::kMinSigned: return static_cast<std::uint32_t>(std::min(x, y));
-    case Reduction::kMaxSigned: return static_cast<std::uint32_t>(std::max(x, y));
-    case Reduction::kAnd: return a & b;
-    case Reduction::kOr: return a | b;
-    default: return a ^ b;
+    case Reduction::kAdd:
+      return a + b;
+    case Reduction::kMin:
+      return std::min(a, b);
+    case Reduction::kMax:
+      return std::max(a, b);
+    case Reduction::kMinSigned:
+      return static_cast<std::uint32_t>(std::min(x, y));
+    case Reduction::kMaxSigned:
+      return static_cast<std::uint32_t>(std::max(x, y));
+    case Reduction::kAnd:
+      return a & b;
+    case Reduction::kOr:
+      return a | b;
+    default:
+      return a ^ b;
   }
 }
 
@@ -127,7 +135,8 @@ std::uint32_t ballot(Thread& self, std::uint32_t mask, bool vote, const char* at
   return operand.result;
 }
 
-std::uint32_t match(Thread& self, std::uint32_t mask, std::uint64_t value, bool all, const char* at) {
+std::uint32_t match(Thread& self, std::uint32_t mask, std::uint64_t value, bool all,
+                    const char* at) {
   MatchOperand operand{value, 0};
   collective(self, mask, &operand, complete_match, at);
   return all && operand.result != mask ? 0 : operand.result;

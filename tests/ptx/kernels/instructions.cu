@@ -50,25 +50,28 @@ extern "C" __global__ void votes(unsigned* out) {
 }
 
 // a, b, c: n words; out: [n, 12]
-extern "C" __global__ void integers(const unsigned* a, const unsigned* b, const unsigned* c, unsigned* out,
-                                    int n) {
+extern "C" __global__ void integers(const unsigned* a, const unsigned* b, const unsigned* c,
+                                    unsigned* out, int n) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
   const unsigned x = a[i], y = b[i], z = c[i];
   unsigned* const own = out + 12 * i;
   own[0] = __umulhi(x, y);
   own[1] = static_cast<unsigned>(__mulhi(static_cast<int>(x), static_cast<int>(y)));
-  own[2] = static_cast<unsigned>(__umul64hi(std::uint64_t{x} << 31 | y, std::uint64_t{z} << 32 | x));
+  own[2] =
+      static_cast<unsigned>(__umul64hi(std::uint64_t{x} << 31 | y, std::uint64_t{z} << 32 | x));
   own[3] = __brev(x) ^ __clz(static_cast<int>(y)) ^ __popc(z);
   own[4] = __byte_perm(x, y, z & 0x7777);
   own[5] = __funnelshift_l(x, y, z) ^ __funnelshift_r(x, y, z);
   asm("bfe.s32 %0, %1, 5, 9;" : "=r"(own[6]) : "r"(x));
   asm("bfi.b32 %0, %1, %2, 7, 11;" : "=r"(own[7]) : "r"(x), "r"(y));
   asm("lop3.b32 %0, %1, %2, %3, 0xCA;" : "=r"(own[8]) : "r"(x), "r"(y), "r"(z));
-  own[9] = x / (y | 1) + x % (z | 1) + static_cast<unsigned>(static_cast<int>(x) / static_cast<int>(y | 1));
+  own[9] = x / (y | 1) + x % (z | 1) +
+           static_cast<unsigned>(static_cast<int>(x) / static_cast<int>(y | 1));
   own[10] = __dp4a(x, y, z);
   asm("{ .reg .u32 low; add.cc.u32 low, %1, %2; addc.u32 %0, %3, 7; }"
-      : "=r"(own[11]) : "r"(x), "r"(y), "r"(z));
+      : "=r"(own[11])
+      : "r"(x), "r"(y), "r"(z));
 }
 
 // x: n floats; out: [n, 12]
@@ -99,10 +102,12 @@ extern "C" __global__ void halves(const float* x, const float* y, float* out, in
   float* const own = out + 6 * i;
   own[0] = __bfloat162float(__hadd(a, b));
   own[1] = __bfloat162float(__hfma(a, b, a));
-  const __nv_bfloat162 pair = __hmul2(__floats2bfloat162_rn(x[i], y[i]), __floats2bfloat162_rn(y[i], 2.0f));
+  const __nv_bfloat162 pair =
+      __hmul2(__floats2bfloat162_rn(x[i], y[i]), __floats2bfloat162_rn(y[i], 2.0f));
   own[2] = __low2float(pair);
   own[3] = __high2float(pair);
-  own[4] = __half2float(__hfma(__float2half_rn(x[i]), __float2half_rn(y[i]), __float2half_rn(0.1f)));
+  own[4] =
+      __half2float(__hfma(__float2half_rn(x[i]), __float2half_rn(y[i]), __float2half_rn(0.1f)));
   own[5] = __bfloat162float(__float2bfloat16_rz(x[i]));
 }
 
@@ -132,8 +137,9 @@ extern "C" __global__ void product(const __nv_bfloat16* a, const __nv_bfloat16* 
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_offset(tile_a + 8 * lane)),
                "l"(a + 8 * lane));
   if (lane < 16)
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(shared_offset(tile_b + 8 * lane)),
-                 "l"(b + 8 * lane));
+    asm volatile(
+        "cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(shared_offset(tile_b + 8 * lane)),
+        "l"(b + 8 * lane));
   asm volatile("cp.async.commit_group;");
   asm volatile("cp.async.wait_group 0;");
   __syncwarp();
@@ -145,10 +151,11 @@ extern "C" __global__ void product(const __nv_bfloat16* a, const __nv_bfloat16* 
                : "=r"(y[0]), "=r"(y[1])
                : "r"(shared_offset(tile_b + lane % 8 * 16 + lane / 8 % 2 * 8)));
   float d[4] = {};
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-               "{%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]));
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+      "{%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]));
   for (int i = 0; i < 4; ++i) c[(lane / 4 + 8 * (i / 2)) * 8 + 2 * (lane % 4) + i % 2] = d[i];
 }
 
@@ -157,7 +164,8 @@ extern "C" __global__ void partial_copy(const unsigned* from, unsigned* out, int
   __shared__ __align__(16) unsigned tile[32];
   if (threadIdx.x < 8) {
     const int left = max(0, min(4, words - 4 * static_cast<int>(threadIdx.x)));
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_offset(tile + 4 * threadIdx.x)),
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                     shared_offset(tile + 4 * threadIdx.x)),
                  "l"(from + 4 * threadIdx.x), "r"(4 * left));
     asm volatile("cp.async.wait_all;");
   }
