@@ -1,5 +1,6 @@
-// A convolution whose kernel covers one place is a matrix product over the channels; cuBLASLt does it
-// where the data lies, while cuDNN reorders fp32 activations to channels-first and back.
+// A convolution whose kernel covers one place is a matrix product over the channels; cuBLASLt does
+// it where the data lies, while cuDNN reorders fp32 activations to channels-first and back. Knows no
+// cuDNN.
 #pragma once
 #include <memory>
 
