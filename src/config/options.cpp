@@ -264,8 +264,9 @@ void check_device(const Value& value) {
       !which.empty() && which.find_first_not_of("0123456789") == std::string::npos;
   if (number || ((which.starts_with("GPU-") || which.starts_with("MIG-")) && which.size() > 4))
     return;
-  throw UserError("\"{}\" is no device; use cpu, cuda, cuda:NUMBER, cuda:GPU-UUID or cuda:MIG-UUID",
-                  text);
+  throw UserError(
+      "run.device = \"{}\" is no device; use cpu, cuda, cuda:NUMBER, cuda:GPU-UUID or cuda:MIG-UUID",
+      text);
 }
 
 Table run_table() {

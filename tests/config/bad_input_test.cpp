@@ -55,8 +55,8 @@ TEST(RunFile, says_file_line_and_what_is_allowed_when_a_value_is_bad) {
        "run.toml:2: parallel.pretend_nodes = \"a\" is not a list of node numbers; write the node "
        "of each rank, as \"0,1,1\""},
       {"[run]\ndevice = \"cuda:x\"",
-       "run.toml:2: run.device: \"cuda:x\" is no device; use cpu, cuda, cuda:NUMBER, cuda:GPU-UUID "
-       "or cuda:MIG-UUID"},
+       "run.toml:2: run.device = \"cuda:x\" is no device; use cpu, cuda, cuda:NUMBER, "
+       "cuda:GPU-UUID or cuda:MIG-UUID"},
       {"[run]\nisa = [1]",
        "run.toml:2: run.isa must be a text, not a list; allowed: auto, avx512, avx2, plain"},
       {"[data]\npath = 7", "run.toml:2: data.path must be a text, not 7"},
