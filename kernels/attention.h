@@ -1,7 +1,7 @@
-// Attention over blocks with an online softmax (Dao et al. 2022, 2023): no matrix of tokens x tokens
-// is stored. Knows nothing of projections, rotations or ops. No atomics: every sum has one order,
-// which depends on neither the device nor the number of queries at hand, so that a query's row has
-// the same bits in a whole sequence and after a cache.
+// Attention over blocks with an online softmax (Dao et al. 2022, 2023): no matrix of tokens x
+// tokens is stored. Knows nothing of projections, rotations or ops. No atomics: every sum has one
+// order, which depends on neither the device nor the number of queries at hand, so that a query's
+// row has the same bits in a whole sequence and after a cache.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
@@ -36,8 +36,7 @@ constexpr std::int64_t kMostBf16Width = 128;  // wider heads: fp32
 // the probabilities (relative to their row's largest) before they meet the values.
 // Flops: 4 width a pair. Bound: bf16 tensor cores (UserError below sm_80), fp32 the CUDA cores.
 void attention_forward(const AttentionShape& s, const __nv_bfloat16* q, const __nv_bfloat16* k,
-                       const __nv_bfloat16* v, float* output, float* log_sums,
-                       cudaStream_t stream);
+                       const __nv_bfloat16* v, float* output, float* log_sums, cudaStream_t stream);
 void attention_forward(const AttentionShape& s, const float* q, const float* k, const float* v,
                        float* output, float* log_sums, cudaStream_t stream);
 

@@ -1,10 +1,10 @@
 // Forward in bf16 (Dao et al. 2023, algorithm 1): a block of four warps owns 64 or 128 queries of a
-// head and walks over its keys, 64 at a time (32 where heads are widest) from key 0. A warp owns 16 or 32 queries, so that the
-// softmax needs shuffles of four threads alone and the probabilities never leave the registers. Keys
-// are on their way while values are used, and the other way around. Flops: 4 width a pair; bytes: q,
-// output, and k and v once for each block of queries, mostly from L2: 128 queries and 64 columns
-// make 64 flops a byte there. Bound: tensor cores; where short, the special function unit (a power
-// a pair: at width 64 a half of the tensor cores' time on sm_80).
+// head and walks over its keys, 64 at a time (32 where heads are widest) from key 0. A warp owns 16
+// or 32 queries, so that the softmax needs shuffles of four threads alone and the probabilities
+// never leave the registers. Keys are on their way while values are used, and the other way around.
+// Flops: 4 width a pair; bytes: q, output, and k and v once for each block of queries, mostly from
+// L2: 128 queries and 64 columns make 64 flops a byte there. Bound: tensor cores; where short, the
+// special function unit (a power a pair: at width 64 a half of the tensor cores' time on sm_80).
 #include "kernels/attention_tiles.cuh"
 
 namespace lockstep::kernels {
@@ -74,8 +74,8 @@ __global__ void __launch_bounds__(kAttentionThreads, kWidth == 32 && !kDrop ? 3 
     commit_copies();
 
     const int last_key = key + kKeys - 1;
-    const bool edge = last_key >= p.keys ||
-                      (p.causal && last_key > p.position + first_query + warp_row);
+    const bool edge =
+        last_key >= p.keys || (p.causal && last_key > p.position + first_query + warp_row);
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
       const int row = first_query + warp_row + 16 * i + g;
@@ -85,8 +85,8 @@ __global__ void __launch_bounds__(kAttentionThreads, kWidth == 32 && !kDrop ? 3 
 #pragma unroll
           for (int e = 0; e < 4; ++e) {
             const int column = key + 8 * j + 2 * t + e % 2;
-            const bool seen = column < p.keys &&
-                              (!p.causal || column <= p.position + row + e / 2 * 8);
+            const bool seen =
+                column < p.keys && (!p.causal || column <= p.position + row + e / 2 * 8);
             if (!seen) scores[i][j][e] = -INFINITY;
           }
         }
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kWidth == 32 && !kDrop ? 3 
 
 template <int kWidth, int kTiles, bool kDrop>
 void launch(const Pass& p, std::int64_t samples, cudaStream_t stream) {
-  constexpr int kBytes = (64 * kTiles + 2 * kKeysOf<kWidth>) * HeadTile<kWidth>::kRowBytes;
+  constexpr int kBytes = (64 * kTiles + 2 * kKeysOf<kWidth>)*HeadTile<kWidth>::kRowBytes;
   const auto kernel = attention_kernel<kWidth, kTiles, kDrop>;
   if constexpr (kBytes > 48 * 1024)
     allow_shared_memory(reinterpret_cast<const void*>(kernel), kBytes, "attention_forward bf16");

@@ -2,9 +2,9 @@
 // block of keys_kernel owns 64 or 128 keys of a key head and walks over all queries of all heads of
 // its group, in order; a block of queries_kernel owns queries and walks over their keys. Both
 // compute scores S and d_output V^T with the owned rows as rows of C, so that what meets the other
-// factor next is in the registers of the warp that needs it. Flops: 14 width a pair (10 is the least
-// with atomics). Bytes: mostly from L2, 2 KiB of shared memory a warp and step at width 64 for 32
-// products. Bound: tensor cores and, at width 128, shared memory.
+// factor next is in the registers of the warp that needs it. Flops: 14 width a pair (10 is the
+// least with atomics). Bytes: mostly from L2, 2 KiB of shared memory a warp and step at width 64
+// for 32 products. Bound: tensor cores and, at width 128, shared memory.
 #include "kernels/attention_tiles.cuh"
 
 namespace lockstep::kernels {

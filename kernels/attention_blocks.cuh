@@ -1,7 +1,7 @@
-// What the fp32 kernels of attention share: products of blocks of 64 rows by 256 threads on the CUDA
-// cores. Thread (tx, ty) of 16 x 16 owns rows [4 ty, +4) and either columns [4 tx, +4) of a block of
-// 64 x 64, or kSlice / 16 columns of rows of a head. A width beyond kSlice is cut into slices, each
-// of which computes the scores again: any width works.
+// What the fp32 kernels of attention share: products of blocks of 64 rows by 256 threads on the
+// CUDA cores. Thread (tx, ty) of 16 x 16 owns rows [4 ty, +4) and either columns [4 tx, +4) of a
+// block of 64 x 64, or kSlice / 16 columns of rows of a head. A width beyond kSlice is cut into
+// slices, each of which computes the scores again: any width works.
 #pragma once
 #include <type_traits>
 
@@ -11,7 +11,7 @@ namespace lockstep::kernels {
 
 constexpr int kBlockThreads = 256;
 constexpr int kBlockRows = 64;
-constexpr int kBlockDepth = 32;           // columns of both factors at a time
+constexpr int kBlockDepth = 32;             // columns of both factors at a time
 constexpr int kBlockStep = kBlockRows + 4;  // floats: rows stay on 16 bytes, banks move by 4
 
 // Rows of a head in memory, of which [0, limit) are there; zeros beyond.
@@ -76,9 +76,7 @@ struct SliceColumns {
   static constexpr int kTogether = kSlice >= 64 ? 4 : kSlice / 16;
   static constexpr int kGroups = kSlice / 16 / kTogether;
   static constexpr int kCount = kSlice / 16;
-  __device__ static int column(int group) {
-    return (threadIdx.x % 16 + 16 * group) * kTogether;
-  }
+  __device__ static int column(int group) { return (threadIdx.x % 16 + 16 * group) * kTogether; }
 };
 
 // By the deeper dimension, then row: what a thread of (tx, ty) holds goes to [4 tx + j][4 ty + i].
@@ -88,11 +86,11 @@ __device__ inline void write_weights(Weights& to, const float (&from)[4][4]) {
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
 #pragma unroll
   for (int j = 0; j < 4; ++j)
-    store(&to[4 * tx + j][4 * ty],
-          Pack16<float>{from[0][j], from[1][j], from[2][j], from[3][j]});
+    store(&to[4 * tx + j][4 * ty], Pack16<float>{from[0][j], from[1][j], from[2][j], from[3][j]});
 }
 
-// sums += weights^T (rows [first, +64), columns [slice, +kSlice) of `rows`), over the rows in order.
+// sums += weights^T (rows [first, +64), columns [slice, +kSlice) of `rows`), over the rows in
+// order.
 template <int kSlice>
 __device__ inline void add_weighted_rows(float (&sums)[4][kSlice / 16], const Weights& weights,
                                          const HeadRows& rows, int first, int slice,

@@ -1,5 +1,5 @@
-// A warp a row of a head: reads output and its gradient once, writes the dot and the gradient in the
-// layout and type that backward multiplies. Bound: memory.
+// A warp a row of a head: reads output and its gradient once, writes the dot and the gradient in
+// the layout and type that backward multiplies. Bound: memory.
 #include "kernels/attention_pass.cuh"
 
 namespace lockstep::kernels {
@@ -35,8 +35,8 @@ void run(const AttentionShape& s, const float* output, const float* d_output, fl
   const std::int64_t rows = s.samples * s.tokens * s.heads;
   const std::int64_t blocks = blocks_for(rows, kThreads / kWarp);
   require_argument(blocks < 0x7FFFFFFF, "rows of attention");
-  dots_kernel<T><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
-      p, rows, output, d_output, dots, d_output_heads);
+  dots_kernel<T><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(p, rows, output, d_output,
+                                                                         dots, d_output_heads);
   check_launch("attention_dots");
 }
 

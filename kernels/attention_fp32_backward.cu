@@ -1,6 +1,6 @@
 // Backward in fp32 on the CUDA cores as two kernels without atomics, like the bf16 one: a block of
-// keys_kernel owns 64 keys and walks over all queries of all heads of their group, in order; a block
-// of queries_kernel owns 64 queries. Flops: 14 width a pair. Bound: fused multiply-adds.
+// keys_kernel owns 64 keys and walks over all queries of all heads of their group, in order; a
+// block of queries_kernel owns 64 queries. Flops: 14 width a pair. Bound: fused multiply-adds.
 #include "kernels/attention_blocks.cuh"
 
 namespace lockstep::kernels {
@@ -33,14 +33,14 @@ __device__ inline void write_rows(const Pass& p, float* to, int first, int slice
 // Scores and d_output V^T of a pair to its probability after dropout and its score's gradient.
 __device__ inline void weigh(const Pass& p, bool seen, float keep, float log_sum, float dot,
                              float& score, float& d_score) {
-  const float weight =
-      seen ? power_of_two(fmaf(score, p.scale_log2, -log_sum)) : 0.0f;
+  const float weight = seen ? power_of_two(fmaf(score, p.scale_log2, -log_sum)) : 0.0f;
   score = weight * keep;
   d_score = weight * fmaf(d_score, keep, -dot);
 }
 
 template <int kSlice, bool kDrop>
-__global__ void __launch_bounds__(kBlockThreads, kSlice <= 32 ? 2 : 1) keys_kernel(const Pass p, int slices) {
+__global__ void __launch_bounds__(kBlockThreads, kSlice <= 32 && !kDrop ? 2 : 1)
+    keys_kernel(const Pass p, int slices) {
   __shared__ BlockMemory<kSlice> memory;
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16, key_head = blockIdx.y;
   const int slice = blockIdx.x % slices * kSlice;
@@ -86,7 +86,8 @@ __global__ void __launch_bounds__(kBlockThreads, kSlice <= 32 ? 2 : 1) keys_kern
 }
 
 template <int kSlice, bool kDrop>
-__global__ void __launch_bounds__(kBlockThreads, 2) queries_kernel(const Pass p, int slices) {
+__global__ void __launch_bounds__(kBlockThreads, kSlice <= 64 && !kDrop ? 2 : 1)
+    queries_kernel(const Pass p, int slices) {
   __shared__ BlockMemory<kSlice> memory;
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16, head = blockIdx.y;
   const int slice = blockIdx.x % slices * kSlice;

@@ -63,7 +63,8 @@ __device__ inline float power_of_two(float x) {
   return y;
 }
 
-// One element's word. A call, not in line: ten rounds of Philox at each use would be most of a kernel.
+// One element's word. A call, not in line: ten rounds of Philox at each use would be most of a
+// kernel.
 __device__ __noinline__ inline unsigned random_word(const RandomKey& key, std::uint32_t op,
                                                     std::uint64_t element) {
   const uint4 w = random_words(key, op, element / 4);
@@ -96,8 +97,8 @@ class AttentionDropout {
     }
   }
 
-  // Of the elements of C at rows (queries) and columns (keys): (row, column), (row, column + 1), and
-  // 8 rows further; row and column are this thread's, column = 8 x + 2 (warp_lane % 4).
+  // Of the elements of C at rows (queries) and columns (keys): (row, column), (row, column + 1),
+  // and 8 rows further; row and column are this thread's, column = 8 x + 2 (warp_lane % 4).
   __device__ void across(float (&keep)[4], int row, int column) const {
     const std::uint64_t upper = element(row, column), lower = element(row + 8, column);
     if (tokens_ % 4 != 0) {
@@ -146,8 +147,10 @@ class AttentionDropout {
   __device__ float one(std::uint64_t at) const { return factor(random_word(key_, op_, at)); }
   __device__ static void swap_halves(unsigned& a, unsigned& b, bool upper, int distance) {
     const unsigned got = __shfl_xor_sync(kFullMask, upper ? a : b, distance);
-    if (upper) a = got;
-    else b = got;
+    if (upper)
+      a = got;
+    else
+      b = got;
   }
 
   RandomKey key_;

@@ -73,12 +73,12 @@ struct Pair {
 };
 __device__ Pair pair_of(const Pass& p, std::int64_t sample, int head, int token, int key) {
   const std::int64_t row = (sample * p.heads + head) * p.tokens + token;
-  const float score = dot(p, query_row(p, p.q, sample, head, token),
-                          key_row(p, p.k, sample, head, key));
+  const float score =
+      dot(p, query_row(p, p.q, sample, head, token), key_row(p, p.k, sample, head, key));
   const float weight = exp2f(score * p.scale_log2 - p.log_sums[row]);
   const float factor = factor_of(p, sample, head, token, key);
-  const float d_weight = dot(p, query_row(p, p.d_output, sample, head, token),
-                             key_row(p, p.v, sample, head, key));
+  const float d_weight =
+      dot(p, query_row(p, p.d_output, sample, head, token), key_row(p, p.v, sample, head, key));
   return {weight * factor, weight * (d_weight * factor - p.dots[row])};
 }
 

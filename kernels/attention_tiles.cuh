@@ -101,9 +101,12 @@ __device__ inline void multiply_columns(float (&sums)[kTiles][kWidth / 8][4],
 // The narrowest of the tuned widths that holds `width`: calls run(integral_constant).
 template <class Run>
 void for_tuned_width(std::int64_t width, Run run) {
-  if (width <= 32) run(std::integral_constant<int, 32>());
-  else if (width <= 64) run(std::integral_constant<int, 64>());
-  else run(std::integral_constant<int, 128>());
+  if (width <= 32)
+    run(std::integral_constant<int, 32>());
+  else if (width <= 64)
+    run(std::integral_constant<int, 64>());
+  else
+    run(std::integral_constant<int, 128>());
 }
 
 }  // namespace lockstep::kernels

@@ -14,9 +14,9 @@ namespace lockstep::kernels {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kDepth = 32;   // k of a stage
+constexpr int kDepth = 32;  // k of a stage
 constexpr int kStages = 4;
-constexpr int kGroup = 8;    // tile rows that share columns of B while those are in L2
+constexpr int kGroup = 8;  // tile rows that share columns of B while those are in L2
 // With fewer tiles of 128 x 128 the smaller ones are used: two blocks for each of 66 processors.
 constexpr std::int64_t kLeastTiles = 132;
 
@@ -32,14 +32,18 @@ struct Matrices {
 
 __device__ inline float activate(float x, GemmActivation activation) {
   switch (activation) {
-    case GemmActivation::kRelu: return x < 0 ? 0.0f : x;
-    case GemmActivation::kGelu: return 0.5f * x * (1 + erff(x * 0.70710678f));
+    case GemmActivation::kRelu:
+      return x < 0 ? 0.0f : x;
+    case GemmActivation::kGelu:
+      return 0.5f * x * (1 + erff(x * 0.70710678f));
     case GemmActivation::kGeluTanh: {
       const float inner = 0.79788456f * fmaf(0.044715f * x * x, x, x);
       return 0.5f * x * (1 + tanhf(inner));
     }
-    case GemmActivation::kSilu: return x / (1 + expf(-x));
-    default: return x;
+    case GemmActivation::kSilu:
+      return x / (1 + expf(-x));
+    default:
+      return x;
   }
 }
 
@@ -107,9 +111,9 @@ template <int kSize>
 constexpr int kOutStep = kSize + 8;  // floats: threads of a quarter warp write distinct banks
 
 template <int kSize>
-constexpr int kSharedBytes = kStages * 2 * kSize * kDepth * 2 > kSize * kOutStep<kSize> * 4
-                                 ? kStages * 2 * kSize * kDepth * 2
-                                 : kSize * kOutStep<kSize> * 4;
+constexpr int kSharedBytes =
+    kStages * 2 * kSize* kDepth * 2 > kSize* kOutStep<kSize> * 4 ? kStages * 2 * kSize* kDepth * 2
+                                                                 : kSize* kOutStep<kSize> * 4;
 
 template <int kSize>
 __device__ void write_tile(const Matrices& p, const float* tile, int first_row, int first_column) {
@@ -158,7 +162,7 @@ template <int kSize, bool kADeep, bool kBDeep, bool kAligned>
 __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const Matrices p) {
   using A = Tile<kSize, kADeep>;
   using B = Tile<kSize, kBDeep>;
-  constexpr int kTiles = kSize / 32;     // of 16 rows, and pairs of 8 columns, of a warp
+  constexpr int kTiles = kSize / 32;  // of 16 rows, and pairs of 8 columns, of a warp
   extern __shared__ __align__(128) char shared[];
   const unsigned base = shared_address(shared);
   const auto stage = [](int s) { return s * (A::kBytes + B::kBytes); };
@@ -232,7 +236,8 @@ __global__ void gemm_naive(const Matrices p) {
   float sum = 0;
   for (int k = 0; k < p.k; ++k) {
     const float x = to_float(kATransposed ? p.a[k * p.a_step + row] : p.a[row * p.a_step + k]);
-    const float y = to_float(kBTransposed ? p.b[column * p.b_step + k] : p.b[k * p.b_step + column]);
+    const float y =
+        to_float(kBTransposed ? p.b[column * p.b_step + k] : p.b[k * p.b_step + column]);
     sum = fmaf(x, y, sum);
   }
   sum = activate(sum + (p.bias != nullptr ? p.bias[column] : 0.0f), p.activation);
@@ -278,7 +283,7 @@ void launch(Matrices p, cudaStream_t stream) {
   p.tile_rows = static_cast<int>(blocks_for(p.m, kSize));
   p.tile_columns = static_cast<int>(blocks_for(p.n, kSize));
   const auto kernel = gemm_kernel<kSize, kADeep, kBDeep, kAligned>;
-  if constexpr (kSharedBytes<kSize> > 48 * 1024)
+  if constexpr (kSharedBytes < kSize >> 48 * 1024)
     allow_shared_memory(reinterpret_cast<const void*>(kernel), kSharedBytes<kSize>, "gemm_bf16");
   const std::int64_t blocks = static_cast<std::int64_t>(p.tile_rows) * p.tile_columns;
   require_argument(blocks < 0x7FFFFFFF, "tiles of a product");

@@ -17,10 +17,11 @@ constexpr std::int64_t head_step(std::int64_t width) {
 
 struct HeadsShape {
   std::int64_t samples, tokens, heads, kv_heads, width;
-  // Keys and values are rows [position, position + tokens) of `capacity` rows a key head; 0: tokens.
+  // Keys and values are rows [position, position + tokens) of `capacity` rows a key head; 0:
+  // tokens.
   std::int64_t position = 0, capacity = 0;
-  // [positions][width]: the cosines of the width / 2 angles of a position, then the sines, for pairs
-  // (i, i + width / 2). Null: not rotated. Row 0 is position 0.
+  // [positions][width]: the cosines of the width / 2 angles of a position, then the sines, for
+  // pairs (i, i + width / 2). Null: not rotated. Row 0 is position 0.
   const float* rotation = nullptr;
 };
 

@@ -61,8 +61,11 @@ class OnDevice {
     const std::int64_t step = head_step<T>(d_.width), rows = d_.samples * d_.tokens;
     const std::size_t queries = rows * d_.heads * step, keys = rows * d_.kv_heads * step;
     const DeviceArray<float> table(rotation_of(d_, d_.tokens));
-    const HeadsShape heads{.samples = d_.samples, .tokens = d_.tokens, .heads = d_.heads,
-                           .kv_heads = d_.kv_heads, .width = d_.width,
+    const HeadsShape heads{.samples = d_.samples,
+                           .tokens = d_.tokens,
+                           .heads = d_.heads,
+                           .kv_heads = d_.kv_heads,
+                           .width = d_.width,
                            .rotation = d_.rotary > 0 ? table.data() : nullptr};
     const DeviceArray<float> from(qkv), d_from(d_output), output(outputs(d_));
     const DeviceArray<T> q(queries), k(keys), v(keys), d_heads(queries);
@@ -73,8 +76,8 @@ class OnDevice {
     if constexpr (std::is_same_v<T, float>) {
       if (reference_) {
         split_heads_reference(heads, from.data(), q.data(), k.data(), v.data(), nullptr);
-        attention_forward_reference(s, q.data(), k.data(), v.data(), output.data(),
-                                    log_sums.data(), nullptr);
+        attention_forward_reference(s, q.data(), k.data(), v.data(), output.data(), log_sums.data(),
+                                    nullptr);
         attention_dots(s, output.data(), d_from.data(), dots.data(), d_heads.data(), nullptr);
         attention_backward_reference(s, q.data(), k.data(), v.data(), d_heads.data(),
                                      log_sums.data(), dots.data(), to, nullptr);
@@ -108,8 +111,13 @@ class OnDevice {
                         qkv.begin() + (position + tokens) * channels(d_));
       const DeviceArray<float> from(part), output(tokens * d_.heads * d_.width);
       const DeviceArray<T> q(d_.heads * tokens * step);
-      split_heads({.samples = 1, .tokens = tokens, .heads = d_.heads, .kv_heads = d_.kv_heads,
-                   .width = d_.width, .position = position, .capacity = cache,
+      split_heads({.samples = 1,
+                   .tokens = tokens,
+                   .heads = d_.heads,
+                   .kv_heads = d_.kv_heads,
+                   .width = d_.width,
+                   .position = position,
+                   .capacity = cache,
                    .rotation = d_.rotary > 0 ? table.data() : nullptr},
                   from.data(), q.data(), k.data(), v.data(), nullptr);
       AttentionShape s = shape();
@@ -127,8 +135,12 @@ class OnDevice {
 
  private:
   AttentionShape shape() const {
-    AttentionShape s{.samples = d_.samples, .tokens = d_.tokens, .heads = d_.heads,
-                     .kv_heads = d_.kv_heads, .width = d_.width, .causal = d_.causal};
+    AttentionShape s{.samples = d_.samples,
+                     .tokens = d_.tokens,
+                     .heads = d_.heads,
+                     .kv_heads = d_.kv_heads,
+                     .width = d_.width,
+                     .causal = d_.causal};
     if (d_.dropout > 0) {
       s.random = random_.data();
       s.op = kKey.op;
@@ -180,8 +192,8 @@ constexpr std::int64_t kEdgeTokens[] = {1, 7, 31, 33, 64, 65, 100};
 TEST(Attention, is_its_definition_for_edge_sizes_of_tokens) {
   for (const bool causal : {true, false}) {
     for (const std::int64_t tokens : kEdgeTokens) {
-      const Description d{.samples = 1, .tokens = tokens, .heads = 1, .kv_heads = 1, .width = 16,
-                          .causal = causal};
+      const Description d{
+          .samples = 1, .tokens = tokens, .heads = 1, .kv_heads = 1, .width = 16, .causal = causal};
       expect_definition(d, true, true, true);
     }
   }
@@ -189,7 +201,11 @@ TEST(Attention, is_its_definition_for_edge_sizes_of_tokens) {
 
 TEST(Attention, is_its_definition_for_edge_sizes_of_heads) {
   for (const std::int64_t width : {1, 7, 8, 16, 20, 32, 33, 40, 64, 65, 80, 96, 104, 128}) {
-    expect_definition({.samples = 2, .tokens = 67, .heads = 2, .kv_heads = 2, .width = width,
+    expect_definition({.samples = 2,
+                       .tokens = 67,
+                       .heads = 2,
+                       .kv_heads = 2,
+                       .width = width,
                        .causal = width != 40},
                       true, true, width < 24);
   }
@@ -201,8 +217,13 @@ TEST(Attention, is_its_definition_for_edge_sizes_of_heads) {
 
 TEST(Attention, rotates_queries_and_keys) {
   for (const std::int64_t width : {2, 8, 16, 34, 64, 128}) {
-    expect_definition({.samples = 2, .tokens = 65, .heads = 2, .kv_heads = 1, .width = width,
-                       .causal = width != 16, .rotary = 10000},
+    expect_definition({.samples = 2,
+                       .tokens = 65,
+                       .heads = 2,
+                       .kv_heads = 1,
+                       .width = width,
+                       .causal = width != 16,
+                       .rotary = 10000},
                       true, true, width < 16);
   }
 }
@@ -218,8 +239,13 @@ TEST(Attention, shares_key_heads_among_query_heads) {
 TEST(Attention, drops_by_the_numbers_of_the_random_key) {
   for (const bool causal : {true, false}) {
     for (const std::int64_t tokens : {5, 64, 100, 131, 134}) {
-      expect_definition({.samples = 2, .tokens = tokens, .heads = 2, .kv_heads = 1,
-                         .width = tokens == 64 ? 128 : 16, .causal = causal, .dropout = 0.3f},
+      expect_definition({.samples = 2,
+                         .tokens = tokens,
+                         .heads = 2,
+                         .kv_heads = 1,
+                         .width = tokens == 64 ? 128 : 16,
+                         .causal = causal,
+                         .dropout = 0.3f},
                         true, true, tokens < 64);
     }
   }
@@ -227,8 +253,8 @@ TEST(Attention, drops_by_the_numbers_of_the_random_key) {
 
 template <class T>
 void expect_same_bits_with_a_cache(std::int64_t width) {
-  const Description d{.samples = 1, .tokens = 150, .heads = 4, .kv_heads = 2, .width = width,
-                      .rotary = 10000};
+  const Description d{
+      .samples = 1, .tokens = 150, .heads = 4, .kv_heads = 2, .width = width, .rotary = 10000};
   const Floats qkv = qkv_of(d);
   OnDevice<T> device(d);
   const Floats should = device.run(qkv, {}).output;
@@ -237,7 +263,8 @@ void expect_same_bits_with_a_cache(std::int64_t width) {
 }
 TEST(Attention, inference_with_a_cache_has_the_bits_of_the_whole_sequence) {
   expect_same_bits_with_a_cache<float>(20);
-  for (const std::int64_t width : {20, 64, 128}) expect_same_bits_with_a_cache<__nv_bfloat16>(width);
+  for (const std::int64_t width : {20, 64, 128})
+    expect_same_bits_with_a_cache<__nv_bfloat16>(width);
 }
 
 // With 132 blocks of 128 tokens warps have 32 rows: a sample's bits must not show how many others

@@ -23,12 +23,16 @@ Bf16s numbers(std::int64_t n, unsigned seed) {
 
 double activated(double x, GemmActivation activation) {
   switch (activation) {
-    case GemmActivation::kRelu: return x < 0 ? 0 : x;
-    case GemmActivation::kGelu: return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case GemmActivation::kRelu:
+      return x < 0 ? 0 : x;
+    case GemmActivation::kGelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
     case GemmActivation::kGeluTanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case GemmActivation::kSilu: return x / (1 + std::exp(-x));
-    default: return x;
+    case GemmActivation::kSilu:
+      return x / (1 + std::exp(-x));
+    default:
+      return x;
   }
 }
 
@@ -109,15 +113,18 @@ TEST(GemmBf16, is_the_product_in_large_tiles) {
   if (std::getenv("LOCKSTEP_TINY") != nullptr) GTEST_SKIP() << "takes minutes there";
   expect_product<float>({.m = 1416, .n = 1410, .k = 8, .form = Form::kForward}, kFp32);
   expect_product<float>({.m = 1409, .n = 1416, .k = 40, .form = Form::kInput}, kFp32);
-  expect_product<__nv_bfloat16>({.m = 1416, .n = 1416, .k = 33, .form = Form::kWeight, .bias = true,
+  expect_product<__nv_bfloat16>({.m = 1416,
+                                 .n = 1416,
+                                 .k = 33,
+                                 .form = Form::kWeight,
+                                 .bias = true,
                                  .activation = GemmActivation::kGelu},
                                 kBf16);
 }
 
 TEST(GemmBf16, adds_a_bias_and_activates) {
-  for (const auto activation :
-       {GemmActivation::kNone, GemmActivation::kRelu, GemmActivation::kGelu,
-        GemmActivation::kGeluTanh, GemmActivation::kSilu}) {
+  for (const auto activation : {GemmActivation::kNone, GemmActivation::kRelu, GemmActivation::kGelu,
+                                GemmActivation::kGeluTanh, GemmActivation::kSilu}) {
     const Case c{.m = 33, .n = 47, .k = 48, .bias = true, .activation = activation};
     expect_product<float>(c, 4 * kFp32);
     expect_product<__nv_bfloat16>(c, kBf16);
@@ -135,9 +142,8 @@ TEST(GemmBf16, adds_to_what_is_there) {
 TEST(GemmBf16, takes_rows_apart_from_each_other) {
   for (const Form form : {Form::kForward, Form::kInput, Form::kWeight}) {
     for (const std::int64_t pad : {1, 4, 8}) {
-      expect_product<float>({.m = 24, .n = 40, .k = 32, .form = form, .a_pad = pad, .b_pad = 8,
-                             .c_pad = pad},
-                            kFp32);
+      expect_product<float>(
+          {.m = 24, .n = 40, .k = 32, .form = form, .a_pad = pad, .b_pad = 8, .c_pad = pad}, kFp32);
     }
   }
 }
@@ -167,7 +173,11 @@ TEST(GemmBf16, carries_what_is_not_finite) {
   const DeviceArray<__nv_bfloat16> a_device(a), b_device(numbers(16 * 8, 2));
   for (const auto activation : {GemmActivation::kNone, GemmActivation::kRelu}) {
     const DeviceArray<float> c(8 * 8);
-    gemm_bf16({.m = 8, .n = 8, .k = 16, .a = a_device.data(), .b = b_device.data(),
+    gemm_bf16({.m = 8,
+               .n = 8,
+               .k = 16,
+               .a = a_device.data(),
+               .b = b_device.data(),
                .activation = activation},
               c.data(), nullptr);
     const std::vector<float> is = c.host();

@@ -70,8 +70,7 @@ class CpuAttention : public Op {
     return d_.cache > 0 ? sizeof(float) * d_.samples * d_.kv_heads * store_floats() : 0;
   }
   std::size_t workspace_bytes() const override {
-    const std::int64_t block =
-        kPanelKeys * padded_ + kQueryBlock * (2 * padded_ + kKeyBlock);
+    const std::int64_t block = kPanelKeys * padded_ + kQueryBlock * (2 * padded_ + kKeyBlock);
     if (d_.cache > 0) return sizeof(float) * block;
     const std::int64_t forward = block + store_floats();
     const std::int64_t backward =
@@ -136,8 +135,6 @@ class CpuAttention : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_cpu(const Attention& d) {
-  return std::make_unique<CpuAttention>(d);
-}
+std::unique_ptr<Op> make_cpu(const Attention& d) { return std::make_unique<CpuAttention>(d); }
 
 }  // namespace lockstep::ops

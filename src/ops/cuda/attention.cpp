@@ -2,11 +2,12 @@
 // (kernels/attention.h), and gradients merged. Saved for backward: one number a row and head; heads
 // are split again there, which moves less than it would keep. In bf16 what is split is bf16, and so
 // are the keys and values of a cache. Rows of a cached and of a whole sequence have the same bits.
+#include "kernels/attention.h"
+
 #include <cmath>
 #include <type_traits>
 
 #include "device/cuda/cuda_device.h"
-#include "kernels/attention.h"
 #include "kernels/launch.h"
 #include "kernels/rotary.h"
 #include "lockstep/core/error.h"
@@ -96,12 +97,20 @@ class CudaAttention final : public Op {
 
  private:
   kernels::HeadsShape heads_shape() const {
-    return {.samples = d_.samples, .tokens = d_.tokens, .heads = d_.heads, .kv_heads = d_.kv_heads,
-            .width = d_.width, .rotation = rotation_.as<float>()};
+    return {.samples = d_.samples,
+            .tokens = d_.tokens,
+            .heads = d_.heads,
+            .kv_heads = d_.kv_heads,
+            .width = d_.width,
+            .rotation = rotation_.as<float>()};
   }
   kernels::AttentionShape shape(const Args& args, bool train) const {
-    kernels::AttentionShape s{.samples = d_.samples, .tokens = d_.tokens, .heads = d_.heads,
-                              .kv_heads = d_.kv_heads, .width = d_.width, .causal = d_.causal};
+    kernels::AttentionShape s{.samples = d_.samples,
+                              .tokens = d_.tokens,
+                              .heads = d_.heads,
+                              .kv_heads = d_.kv_heads,
+                              .width = d_.width,
+                              .causal = d_.causal};
     if (train && d_.dropout > 0) {
       s.random = args.device_random;
       s.op = args.random.op;

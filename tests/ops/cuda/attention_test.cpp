@@ -26,8 +26,13 @@ TEST(CudaAttention, is_the_cpus) {
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     for (const bool causal : {true, false}) {
       for (const std::int64_t width : {16, 40, 64}) {
-        const Attention d{.samples = 2, .tokens = 65, .heads = 4, .kv_heads = width == 40 ? 4 : 2,
-                          .width = width, .causal = causal, .rotary = width == 16 ? 0 : 10000.0,
+        const Attention d{.samples = 2,
+                          .tokens = 65,
+                          .heads = 4,
+                          .kv_heads = width == 40 ? 4 : 2,
+                          .width = width,
+                          .causal = causal,
+                          .rotary = width == 16 ? 0 : 10000.0,
                           .precision = precision};
         expect_cuda_as_cpu(d, case_of(d), tolerance_of(d), "width " + std::to_string(width));
       }
@@ -38,8 +43,13 @@ TEST(CudaAttention, is_the_cpus) {
 TEST(CudaAttention, draws_the_cpus_masks) {
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     for (const std::int64_t tokens : {33, 68}) {
-      const Attention d{.samples = 2, .tokens = tokens, .heads = 2, .kv_heads = 1, .width = 16,
-                        .dropout = 0.4f, .precision = precision};
+      const Attention d{.samples = 2,
+                        .tokens = tokens,
+                        .heads = 2,
+                        .kv_heads = 1,
+                        .width = 16,
+                        .dropout = 0.4f,
+                        .precision = precision};
       OpCase c = case_of(d);
       expect_cuda_as_cpu(d, c, tolerance_of(d), "train, tokens " + std::to_string(tokens));
       c.mode = Mode::kEvaluate;
@@ -51,8 +61,14 @@ TEST(CudaAttention, draws_the_cpus_masks) {
 
 TEST(CudaAttention, only_gives_work_to_its_stream) {
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
-    const Attention d{.samples = 2, .tokens = 37, .heads = 2, .kv_heads = 1, .width = 24,
-                      .rotary = 500, .dropout = 0.1f, .precision = precision};
+    const Attention d{.samples = 2,
+                      .tokens = 37,
+                      .heads = 2,
+                      .kv_heads = 1,
+                      .width = 24,
+                      .rotary = 500,
+                      .dropout = 0.1f,
+                      .precision = precision};
     OpCase c = case_of(d);
     c.captured = true;
     expect_cuda_as_cpu(d, c, tolerance_of(d), "captured");
@@ -62,7 +78,11 @@ TEST(CudaAttention, only_gives_work_to_its_stream) {
 }
 
 TEST(CudaAttention, takes_heads_that_are_too_wide_for_bf16) {
-  const Attention d{.samples = 1, .tokens = 19, .heads = 1, .kv_heads = 1, .width = 144,
+  const Attention d{.samples = 1,
+                    .tokens = 19,
+                    .heads = 1,
+                    .kv_heads = 1,
+                    .width = 144,
                     .precision = Precision::kBf16};
   expect_cuda_as_cpu(d, case_of(d), tolerance_of(d), "width 144");
 }
@@ -105,8 +125,13 @@ Floats in_pieces(const Attention& whole, const Floats& qkv, std::int64_t cache,
 
 TEST(CudaAttention, inference_with_a_cache_has_the_bits_of_the_whole_sequence) {
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
-    const Attention whole{.samples = 1, .tokens = 90, .heads = 2, .kv_heads = 1, .width = 20,
-                          .rotary = 10000, .precision = precision};
+    const Attention whole{.samples = 1,
+                          .tokens = 90,
+                          .heads = 2,
+                          .kv_heads = 1,
+                          .width = 20,
+                          .rotary = 10000,
+                          .precision = precision};
     OpCase c = case_of(whole);
     c.d_output.clear();
     c.mode = Mode::kEvaluate;
