@@ -117,28 +117,6 @@ Adam adam_of(const UpdateArgs& a, const AdamRule& s, float* m, float* v) {
           static_cast<float>(-s.lr / s.c1), m, v};
 }
 
-__global__ void __launch_bounds__(kThreads) scale_kernel(float* x, float factor, std::int64_t n) {
-  const std::int64_t i = 4 * (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x);
-  if (i >= n) return;
-  const int count = static_cast<int>(min(std::int64_t{4}, n - i));
-  Four y = load_four(x + i, count);
-#pragma unroll
-  for (int k = 0; k < 4; ++k) y.at[k] = __fmul_rn(y.at[k], factor);
-  store_four(x + i, y, count);
-}
-
-__global__ void __launch_bounds__(kThreads)
-    axpy_kernel(float* p, const float* x, float factor, std::int64_t n) {
-  const std::int64_t i = 4 * (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x);
-  if (i >= n) return;
-  const int count = static_cast<int>(min(std::int64_t{4}, n - i));
-  Four y = load_four(p + i, count);
-  const Four add = load_four(x + i, count);
-#pragma unroll
-  for (int k = 0; k < 4; ++k) y.at[k] = fmaf(factor, add.at[k], y.at[k]);
-  store_four(p + i, y, count);
-}
-
 }  // namespace
 
 void sgd(const UpdateArgs& a, const SgdRule& s, float* momentum, cudaStream_t stream) {
@@ -161,20 +139,6 @@ void adam(const UpdateArgs& a, const AdamRule& s, float* m, float* v, cudaStream
 void adam_reference(const UpdateArgs& a, const AdamRule& s, float* m, float* v,
                     cudaStream_t stream) {
   update_plainly(a, adam_of(a, s, m, v), stream, "adam_reference");
-}
-
-void scale(float* x, float factor, std::int64_t n, cudaStream_t stream) {
-  if (n == 0) return;
-  const auto blocks = static_cast<unsigned>(blocks_for(n, 4 * kThreads));
-  scale_kernel<<<blocks, kThreads, 0, stream>>>(x, factor, n);
-  check_launch("scale");
-}
-
-void axpy(float* p, const float* x, float factor, std::int64_t n, cudaStream_t stream) {
-  if (n == 0) return;
-  const auto blocks = static_cast<unsigned>(blocks_for(n, 4 * kThreads));
-  axpy_kernel<<<blocks, kThreads, 0, stream>>>(p, x, factor, n);
-  check_launch("axpy");
 }
 
 }  // namespace lockstep::kernels

@@ -60,8 +60,4 @@ void lamb_factors(const DeviceTable& table, double lr, const double* weight_squa
 void lamb_apply(const UpdateArgs& args, const AdamRule& s, const float* m, const float* v,
                 const float* factors, cudaStream_t stream);
 
-// x *= factor; p += factor * x. Any length.
-void scale(float* x, float factor, std::int64_t n, cudaStream_t stream);
-void axpy(float* p, const float* x, float factor, std::int64_t n, cudaStream_t stream);
-
 }  // namespace lockstep::kernels

@@ -362,17 +362,5 @@ TEST(Squares, of_parameters_are_the_sibling_tree) {
   }
 }
 
-TEST(Vectors, are_scaled_and_added) {
-  for (std::int64_t n : {1, 7, 31, 32, 33, 1000, 1023, 4099}) {
-    Floats x = uniform(n, 1), p = uniform(n, 2);
-    const DeviceArray<float> dx(x), dp(p);
-    axpy(dp.data(), dx.data(), 0.3f, n, nullptr);
-    scale(dx.data(), 0.7f, n, nullptr);
-    for (std::int64_t i = 0; i < n; ++i) p[i] = std::fma(0.3f, x[i], p[i]), x[i] *= 0.7f;
-    expect_same_bits(dp.host(), p, "p");
-    expect_same_bits(dx.host(), x, "x");
-  }
-}
-
 }  // namespace
 }  // namespace lockstep::kernels
