@@ -175,8 +175,8 @@ void launch(const Pass& p, std::int64_t samples, cudaStream_t stream) {
 
 template <int kWidth, bool kDrop>
 void launch(const Pass& p, std::int64_t samples, cudaStream_t stream) {
-  // With dropout Philox is the bound, and heads of 32 are rare.
-  constexpr int kMost = kDrop || kWidth < 64 ? 1 : 2;
+  // With dropout Philox is the bound, heads of 32 are rare, and those of 128 leave no registers.
+  constexpr int kMost = !kDrop && kWidth == 64 ? 2 : 1;
   if (blocks_for(p.tokens, 128) * p.heads * samples < kLeastBlocks) {
     launch<kWidth, 1, kDrop>(p, samples, stream);
   } else {

@@ -5,7 +5,7 @@ namespace {
 
 // A row in registers: kRowThreads threads with kPacks packs of 16 bytes each.
 template <class T, bool layer, int kRowThreads, int kPacks>
-__global__ void __launch_bounds__(kRowBlock<kRowThreads>) row_norm_kernel(RowNorm<T> a) {
+__global__ void __launch_bounds__(kRowBlock<kRowThreads>, 1) row_norm_kernel(RowNorm<T> a) {
   constexpr int kPer = kPerAccess<T>, kGroups = kRowGroups<kRowThreads>;
   __shared__ float scratch[2][2][kRowThreads / kWarp];
   RowSums<kRowThreads> sum_up{scratch};

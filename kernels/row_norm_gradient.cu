@@ -15,7 +15,7 @@ std::int64_t group_rows(std::int64_t rows, std::int64_t groups) {
 // Rows in registers; the sums over rows of dy x^ and dy stay there too and leave as one partial sum
 // a block: partial [2][blocks][channels].
 template <class T, bool layer, int kRowThreads, int kPacks>
-__global__ void __launch_bounds__(kRowBlock<kRowThreads>)
+__global__ void __launch_bounds__(kRowBlock<kRowThreads>, 1)
     gradient_kernel(RowNormGradient<T> a, int rows_of_group, float* partial) {
   constexpr int kPer = kPerAccess<T>, kGroups = kRowGroups<kRowThreads>;
   __shared__ float scratch[2][2][kRowThreads / kWarp];

@@ -8,6 +8,7 @@ Instructions are counted in the machine code where nvdisasm is at hand (pip: nvi
 else in PTX. --check ends with 1 if a rule below is broken.
 """
 import argparse
+import concurrent.futures
 import json
 import math
 import os
@@ -23,10 +24,17 @@ HERE = Path(__file__).resolve().parent.parent
 # shared memory in bytes. 65536 registers everywhere, dealt to a warp in units of 256.
 LIMITS = {75: (32, 16, 64 << 10), 80: (64, 32, 164 << 10), 86: (48, 16, 100 << 10), 89: (48, 24, 100 << 10),
           90: (64, 32, 228 << 10), 100: (64, 32, 228 << 10), 120: (48, 24, 100 << 10)}
-# Kernels that may do without 16-byte accesses, and why.
-NARROW = json.loads((HERE / "kernels" / "narrow.json").read_text()) if (HERE / "kernels" / "narrow.json").exists() else {}
-# Dynamic shared memory that launchers ask for, in bytes, for the occupancy.
-DYNAMIC = re.compile(r"//\s*dynamic shared memory of (\w+)(?:<([^>]*)>)?: (\d+) bytes")
+# By "file: kernel", as regular expressions: why a kernel may do without 16-byte accesses; dynamic shared
+# memory that its launcher asks for, in bytes; which instructions it must have.
+KNOWN = json.loads((HERE / "kernels" / "table.json").read_text())
+
+
+def known(part, row):
+    for pattern, value in KNOWN[part].items():
+        if re.fullmatch(pattern, f"{row['file']}: {row['kernel']}"):
+            return value
+    return None
+
 
 PTX_COUNTS = {
     "loads16": r"\bld\.(?:relaxed\.\w+\.)?global[\w.:]*\.v4\.[bfus]32|\bld\.global[\w.:]*\.v2\.[bfus]64|\bcp\.async\.\w+\.shared\.global[\w.:]* \[[^\]]*\], \[[^\]]*\], 16",
@@ -83,7 +91,7 @@ def compile_one(source, arch, nvcc, disassembler, folder):
     keep = folder / f"keep.{source.stem}.{arch}"
     keep.mkdir()
     done = run([nvcc, "-std=c++20", "--fmad=false", "--expt-relaxed-constexpr", "-I", HERE, "-I", HERE / "include",
-                "-I", HERE / "src", "-cubin", f"-arch=sm_{arch}", "-Xptxas", "-v,-warn-spills", "--keep", "--keep-dir", keep,
+                "-I", HERE / "src", "-cubin", f"-arch=sm_{arch}", "-Xptxas", "-v", "--keep", "--keep-dir", keep,
                 source, "-o", cubin])
     ptx = "".join(p.read_text() for p in keep.glob("*.ptx"))
     code = {}
@@ -97,7 +105,6 @@ def compile_one(source, arch, nvcc, disassembler, folder):
         sass = run([disassembler, "-c", cubin]).stdout
         counted, patterns = bodies(sass, r"^\s*\.section\s+\.text\.([\w$]+)"), SASS_COUNTS
     warnings = [w for w in done.stderr.splitlines() if "warning" in w.lower()]
-    dynamic = {m[1]: int(m[3]) for m in DYNAMIC.finditer(source.read_text())}
     rows = []
     for m in re.finditer(r"Function properties for ([\w$]+)\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, "
                          r"(\d+) bytes spill loads\n.*?Used (\d+) registers(.*)", done.stderr):
@@ -111,7 +118,7 @@ def compile_one(source, arch, nvcc, disassembler, folder):
         rows.append(row)
     for row, name in zip(rows, short([r["mangled"] for r in rows])):
         row["kernel"] = name
-        row["dynamic"] = dynamic.get(re.sub(r"<.*", "", name), 0)
+        row["dynamic"] = known("dynamic", row) or 0
         row["blocks"], row["occupancy"] = occupancy(arch, row["threads"], row["registers"], row["shared"] + row["dynamic"])
     return rows, warnings
 
@@ -122,17 +129,18 @@ def breaches(rows):
         reference = re.match(r".*(naive|reference)", r["kernel"])
         if r["float_atomics"]:
             yield f"{where} adds floats by atomics"
-        if reference:
+        # Below sm_80 the launchers of what runs on bf16 tensor cores refuse, by name.
+        if reference or (known("tensor", r) and r["arch"] < 80):
             continue
         if r["spills"]:
             yield f"{where} spills {r['spills']} bytes of registers"
         if r["blocks"] == 0:
             yield f"{where} does not fit a multiprocessor"
-        name = re.sub(r"<.*", "", r["kernel"])
-        if not r["loads16"] and not r["stores16"] and name not in NARROW:
-            yield f"{where} moves nothing 16 bytes at a time, and kernels/narrow.json gives no reason"
-        if "mma" in r["kernel"] and not (r["mma"] and r["ldmatrix"] and r["async"]):
-            yield f"{where}: mma {r['mma']}, ldmatrix {r['ldmatrix']}, cp.async {r['async']}: one is missing"
+        if not r["loads16"] and not r["stores16"] and not known("narrow", r):
+            yield f"{where} moves nothing 16 bytes at a time, and kernels/table.json gives no reason"
+        for instruction in known("tensor", r) or []:
+            if not r[instruction]:
+                yield f"{where} has no {instruction}"
 
 
 def main():
@@ -147,9 +155,10 @@ def main():
     sources = options.sources or sorted((HERE / "kernels").glob("*.cu"))
     rows, warnings = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for arch in options.arch:
-            for source in sources:
-                more, warned = compile_one(source, arch, options.nvcc, options.disassembler, Path(folder))
+        jobs = [(source, arch, options.nvcc, options.disassembler, Path(folder))
+                for arch in options.arch for source in sources]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for more, warned in pool.map(lambda job: compile_one(*job), jobs):
                 rows += more
                 warnings += warned
     print("instructions counted in", "machine code" if options.disassembler else "PTX")
