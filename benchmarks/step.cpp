@@ -1,22 +1,26 @@
 // Times whole training steps (forward, backward, fold, AdamW, re-packing) on data in memory,
 // without a data reader: what compare_pytorch.py and scaling_step.py alternate with other programs.
 //
-//   bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE]]]
+//   bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE [DEVICE]]]]
 //
-// MODEL is one of the table below; BATCH 0 is the model's own. Reads numbers of steps from standard
-// input, one a line; answers each with the mean seconds per step, GFLOP/s and the share of the
-// fp32 peak. Under mpirun every rank computes its lanes; rank 0 reads and answers.
+// MODEL is one of the table below; BATCH 0 is the model's own; DEVICE is cpu or, as run.device,
+// cuda. Reads numbers of steps from standard input, one a line; answers each with the mean seconds
+// per step, GFLOP/s and the share of the fp32 peak. Under mpirun every rank computes its lanes;
+// rank 0 reads and answers.
 #include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/isa.h"
+#include "lockstep/device/cuda.h"
 #include "lockstep/parallel/replicated.h"
 
 namespace lockstep {
@@ -30,7 +34,8 @@ struct Subject {
   ops::LossKind loss = ops::LossKind::kSoftmaxCrossEntropy;
 };
 
-const std::vector<std::string> kModels{"mlp", "resnet20", "gpt", "gpt2-124m", "llama", "cosmoflow"};
+const std::vector<std::string> kModels{"mlp",   "resnet20", "gpt", "gpt2-124m", "gpt2-124m-1024",
+                                       "llama", "cosmoflow"};
 
 Subject subject_of(const std::string& name) {
   Subject s;
@@ -45,6 +50,9 @@ Subject subject_of(const std::string& name) {
     if (name == "llama") s.preset.kv_heads = 2;
   } else if (name == "gpt2-124m") {
     s.sample = Shape{256}, s.tokens = true, s.outputs = 50257, s.batch = 4;
+  } else if (name == "gpt2-124m-1024") {
+    s.preset.preset = "gpt2-124m";
+    s.sample = Shape{1024}, s.tokens = true, s.outputs = 50257, s.batch = 8;
   } else if (name == "cosmoflow") {
     s.sample = Shape{64, 64, 64, 4}, s.outputs = 4, s.batch = 2, s.loss = ops::LossKind::kMse;
   } else {
@@ -74,22 +82,25 @@ nn::ProgramOptions program_options(const Subject& subject, const Settings& setti
 
 class Bench {
  public:
-  Bench(comm::Communicator& communicator, const Subject& subject, const Settings& settings)
-      : program_(cpu_device(),
-                 nn::make_preset(subject.preset, subject.sample, subject.outputs),
+  Bench(comm::Communicator& communicator, Device& device, const Subject& subject,
+        const Settings& settings)
+      : program_(device, nn::make_preset(subject.preset, subject.sample, subject.outputs),
                  program_options(subject, settings)),
-        flat_(
-            cpu_device().allocate(program_.table().flat_elements() * sizeof(float), "parameters")),
-        optimizer_(program_.table(), options_, cpu_device()),
-        strategy_(communicator, cpu_device(), program_, flat_.as<float>(), optimizer_, options_,
-                  {settings.lanes}) {
+        flat_(device.allocate(program_.table().flat_elements() * sizeof(float), "parameters")),
+        optimizer_(program_.table(), options_, device),
+        strategy_(communicator, device, program_, flat_.as<float>(), optimizer_, options_,
+                  {settings.lanes}),
+        records_(settings.lanes) {
     values_ = program_.options().microbatch * program_.options().sample.elements();
     for (std::int64_t i = 0; i < settings.lanes * values_; ++i) {
       const auto id = static_cast<std::int32_t>(i * 37 % 101);
       batch_.push_back(subject.tokens ? std::bit_cast<float>(id)
                                       : static_cast<float>(id) * 0.02f - 1);
     }
-    program_.table().initialise(1, flat_.as<float>());
+    std::vector<float> first(program_.table().flat_elements());
+    program_.table().initialise(1, first.data());
+    device.copy(flat_.data(), first.data(), flat_.bytes(), program_.stream(0));
+    program_.stream(0).synchronize();
     program_.bind(flat_.as<float>());
     program_.pack();
   }
@@ -113,11 +124,13 @@ class Bench {
         program_.labels(0)[i] = static_cast<std::int32_t>((i + lane) % 10);
       for (std::int64_t i = 0; i < microbatch * program_.options().outputs; ++i)
         program_.targets(0)[i] = static_cast<float>((i + lane) % 10) * 0.1f;
-      parallel::StepRecord record;
+      records_[lane] = {};
       const RandomKey key{1, static_cast<std::uint64_t>(step_), static_cast<std::uint32_t>(lane)};
-      program_.train(0, key, strategy_.begin(0, lane, 0), record.lane);
-      strategy_.set_record(lane, record);
+      program_.train(0, key, strategy_.begin(0, lane, 0), records_[lane].lane);
     }
+    program_.wait(0);
+    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane)
+      strategy_.set_record(lane, records_[lane]);
     strategy_.finish(step_++);
   }
 
@@ -126,6 +139,7 @@ class Bench {
   Buffer flat_;
   optim::Optimizer optimizer_;
   parallel::Replicated strategy_;
+  std::vector<parallel::StepRecord> records_;  // of all lanes; those of other ranks stay empty
   std::int64_t step_ = 0;
   std::int64_t values_ = 0;   // of one microbatch
   std::vector<float> batch_;  // all lanes' samples; token numbers as their bits
@@ -133,8 +147,9 @@ class Bench {
 
 int run(int argc, char** argv) {
   if (argc < 3)
-    throw UserError("usage: bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE]]]; MODEL: {}",
-                    fmt::join(kModels, ", "));
+    throw UserError(
+        "usage: bench_step MODEL LANES [BATCH [PRECISION [RECOMPUTE [DEVICE]]]]; MODEL: {}",
+        fmt::join(kModels, ", "));
   const Subject subject = subject_of(argv[1]);
   Settings settings;
   settings.lanes = std::atol(argv[2]);
@@ -146,7 +161,13 @@ int run(int argc, char** argv) {
   if (argc > 5) settings.recompute = nn::recompute_from(argv[5]);
   set_float_environment();
   const auto communicator = comm::make_communicator({});
-  Bench bench(*communicator, subject, settings);
+  std::unique_ptr<Device> cuda;
+  if (argc > 6 && std::string_view(argv[6]) != "cpu") {
+    const comm::Topology& topology = communicator->topology();
+    cuda = make_cuda_device({argv[6], topology.local(), topology.local_ranks(),
+                             fmt::format("rank {}", communicator->rank())});
+  }
+  Bench bench(*communicator, cuda ? *cuda : cpu_device(), subject, settings);
   const double peak = measure_fma_peak();
   for (int steps = 0;;) {
     if (communicator->rank() == 0 && !(std::cin >> steps)) steps = 0;
