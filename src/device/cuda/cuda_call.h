@@ -11,6 +11,9 @@ namespace lockstep::cuda {
 std::string where();
 void set_where(std::string text);  // of the calling thread
 
+// CUDA_LAUNCH_BLOCKING=1: each kernel is waited for, so that errors name the one that failed.
+bool launches_block();
+
 // what: the kernel or the call, "layer_norm_forward". Throws Error (a bug of ours or of the machine).
 void check(cudaError_t error, const char* what);
 

@@ -140,6 +140,9 @@ void CudaDevice::release(void* data, std::size_t, bool on_host) noexcept {
   on_host ? cudaFreeHost(data) : cudaFree(data);
 }
 
+// A graph hides which of its kernels failed.
+bool CudaDevice::captures() const { return !launches_block(); }
+
 std::unique_ptr<Stream> CudaDevice::make_stream() { return std::make_unique<CudaStream>(); }
 std::unique_ptr<Event> CudaDevice::make_event() { return std::make_unique<CudaEvent>(); }
 

@@ -26,7 +26,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Event> make_event() override;
   void copy(void* to, const void* from, std::size_t bytes, Stream& stream) override;
   void fill(void* to, int byte, std::size_t bytes, Stream& stream) override;
-  bool captures() const override { return true; }
+  bool captures() const override;
   std::vector<std::byte> export_memory(const void* data) override;
   std::unique_ptr<PeerMemory> open_peer(std::span<const std::byte> handle,
                                         std::string& refusal) override;
