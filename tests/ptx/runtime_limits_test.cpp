@@ -98,5 +98,32 @@ TEST(Limits, visible_devices_follow_the_list) {
   EXPECT_EXIT(seen("MIG-4c6f636b-7374-6570-0000-000000000201,0"), ok, "cudaSuccess 1 2 1");
 }
 
+// Settings are read when a program starts: those of this process are for the one started next.
+TEST(Limits, launches_and_runs_fail_as_asked) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto four = [] {
+    Cell x(1);
+    for (int i = 0; i < 4; ++i)
+      std::fprintf(stderr, "%s, ", cudaGetErrorName(multiply_add(x.data(), 1, 1, nullptr)));
+    const cudaError_t end = cudaDeviceSynchronize();
+    std::fprintf(stderr, "%s, %d", cudaGetErrorName(end), end == cudaSuccess ? x.get() : 0);
+    std::_Exit(0);
+  };
+  const auto ok = ::testing::ExitedWithCode(0);
+  setenv("LOCKSTEP_EMULATION_FAIL", "multiply_add:3", 1);
+  EXPECT_EXIT(four(), ok, "multiply_add.*: fails as LOCKSTEP_EMULATION_FAIL asks");
+  EXPECT_EXIT(four(), ok, "cudaErrorLaunchFailure, 0");
+  setenv("LOCKSTEP_EMULATION_FAIL", "multiply_add:5", 1);
+  EXPECT_EXIT(four(), ok, "cudaSuccess, 5");
+  setenv("LOCKSTEP_EMULATION_FAIL", "multiply_add", 1);
+  EXPECT_EXIT(four(), ::testing::ExitedWithCode(2), "a part of a kernel's name and which time");
+  unsetenv("LOCKSTEP_EMULATION_FAIL");
+  setenv("LOCKSTEP_EMULATION_REFUSE", "multiply_add:3", 1);
+  EXPECT_EXIT(four(), ok,
+              "cudaSuccess, cudaSuccess, cudaErrorLaunchOutOfResources, cudaSuccess, "
+              "cudaSuccess, 4");
+  unsetenv("LOCKSTEP_EMULATION_REFUSE");
+}
+
 }  // namespace
 }  // namespace lockstep::ptx

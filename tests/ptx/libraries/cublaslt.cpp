@@ -1,11 +1,14 @@
 // The calls of cuBLASLt that lockstep makes. Three algorithms are offered, the best first: 21
 // splits sums and reduces them in the workspace, 6 wants everything on 16 bytes and a workspace, 0
-// takes everything. They give the same numbers.
+// takes everything and sums backwards. LOCKSTEP_EMULATION_WORST_FIRST=1 turns the list around, as
+// another version's heuristics might.
 #include "tests/ptx/libraries/cublaslt.h"
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/ptx/runtime/enqueue.h"
@@ -26,6 +29,13 @@ constexpr std::array<Algorithm, 3> kAlgorithms = {{
     {.id = 0, .alignment = 1, .scheme = CUBLASLT_REDUCTION_SCHEME_NONE, .workspace = 0},
 }};
 constexpr std::uint64_t kWorkspaceAlignment = 256;
+
+std::array<Algorithm, 3> offered() {
+  auto all = kAlgorithms;
+  const char* turned = std::getenv("LOCKSTEP_EMULATION_WORST_FIRST");
+  if (turned != nullptr && *turned == '1') std::reverse(all.begin(), all.end());
+  return all;
+}
 
 template <class T>
 T read(const void* opaque) {
@@ -301,7 +311,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
   const cublasStatus_t status = check(problem, handle->capability);
   if (status != CUBLAS_STATUS_SUCCESS)
     return status == CUBLAS_STATUS_INVALID_VALUE ? status : CUBLAS_STATUS_NOT_SUPPORTED;
-  for (Algorithm algorithm : kAlgorithms) {
+  for (Algorithm algorithm : offered()) {
     const auto least = std::uint64_t{algorithm.alignment};
     if (*count == wanted || algorithm.workspace > p.workspace) continue;
     if (algorithm.scheme != 0 && (algorithm.scheme & p.schemes) == 0) continue;
@@ -365,17 +375,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   if (workspace_bytes < algorithm.workspace || !on(workspace, kWorkspaceAlignment) ||
       (workspace == nullptr && algorithm.workspace > 0))
     return CUBLAS_STATUS_INVALID_VALUE;
-  const MatrixProduct product{p.operation,
-                              p.a,
-                              p.b,
-                              p.c,
-                              p.d,
-                              *static_cast<const float*>(alpha),
-                              *static_cast<const float*>(beta),
-                              a,
-                              b,
-                              c,
-                              d};
+  MatrixProduct product{p.operation, p.a, p.b, p.c, p.d};
+  product.alpha = *static_cast<const float*>(alpha);
+  product.beta = *static_cast<const float*>(beta);
+  product.a = a, product.b = b, product.c = c, product.d = d;
+  product.backwards = algorithm.id == 0;
   if (product.beta != 0 && c == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   for (const void* pointer : {a, b, c, const_cast<const void*>(d)})
     if (!on(pointer, algorithm.alignment)) return CUBLAS_STATUS_INVALID_VALUE;

@@ -43,6 +43,7 @@ struct MatrixProduct {
   float alpha, beta;
   const void *a, *b, *c;
   void* d;
+  bool backwards;  // sums run from the last k to the first
 };
 void compute(const MatrixProduct& product);
 

@@ -1,4 +1,4 @@
-// Sums run over k in order, in fp32.
+// Sums run over k one by one, in fp32.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -51,7 +51,8 @@ void compute(const MatrixProduct& p) {
   std::vector<float> sums(m);
   for (std::uint64_t column = 0; column < n; ++column) {
     std::fill(sums.begin(), sums.end(), 0.0f);
-    for (std::uint64_t i = 0; i < k; ++i) {
+    for (std::uint64_t step = 0; step < k; ++step) {
+      const std::uint64_t i = p.backwards ? k - 1 - step : step;
       const float factor = b[column * k + i];
       const float* const row = a.data() + i * m;
       for (std::uint64_t j = 0; j < m; ++j) sums[j] += row[j] * factor;

@@ -12,11 +12,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "tests/ptx/runtime/call.h"
 #include "tests/ptx/runtime/memory.h"
+#include "tests/ptx/runtime/planned.h"
 
 namespace lockstep::emulation {
 namespace {
@@ -141,6 +143,7 @@ void run_guarded(const Work& work) {
   // The handler changes no signal mask (SA_NODEFER), so none is kept: that saves a system call.
   if (sigsetjmp(leave, 0) == 0) {
     try {
+      if (fails_now(work.name)) throw std::runtime_error("fails as LOCKSTEP_EMULATION_FAIL asks");
       work.run();
     } catch (const std::exception& error) {
       // A kernel's error names the kernel, the block and the thread.

@@ -7,6 +7,7 @@
 
 #include "tests/ptx/runtime/call.h"
 #include "tests/ptx/runtime/device.h"
+#include "tests/ptx/runtime/planned.h"
 #include "tests/ptx/runtime/settings.h"
 #include "tests/ptx/runtime/stream.h"
 #include "tests/ptx/runtime/symbols.h"
@@ -93,6 +94,7 @@ cudaError_t launch_kernel(const void* host, const Configuration& c, void** argum
     if (const cudaError_t error = check(*function, c); error != cudaSuccess) return error;
     Stream* stream = find_stream(c.stream);
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    if (refused_now(function->name)) return cudaErrorLaunchOutOfResources;
     const cudaError_t error = give(*stream, work_of(*function, c, arguments));
     if (error == cudaSuccess && !stream->capture) settle(lock);
     return error;

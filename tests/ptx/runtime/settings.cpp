@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 namespace lockstep::emulation {
@@ -28,12 +29,24 @@ std::uint64_t number(const char* name, std::uint64_t otherwise) {
   return value;
 }
 
+Choice choice(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == 0) return {};
+  const char* colon = std::strrchr(text, ':');
+  const std::uint64_t number = colon == nullptr ? 0 : std::strtoull(colon + 1, nullptr, 10);
+  if (number == 0 || colon == text)
+    refuse(name, text, "a part of a kernel's name and which time from 1, name:3");
+  return {std::string(text, colon), number};
+}
+
 Settings read() {
   Settings s;
   s.devices = static_cast<int>(number("LOCKSTEP_EMULATION_DEVICES", 4));
   s.memory = number("LOCKSTEP_EMULATION_MEMORY", s.memory);
   s.seed = number("LOCKSTEP_EMULATION_SEED", 0);
-  s.eager = number("LOCKSTEP_EMULATION_EAGER", 0) != 0;
+  s.eager = number("LOCKSTEP_EMULATION_EAGER", number("CUDA_LAUNCH_BLOCKING", 0)) != 0;
+  s.fail = choice("LOCKSTEP_EMULATION_FAIL");
+  s.refuse = choice("LOCKSTEP_EMULATION_REFUSE");
   s.peer_access = number("LOCKSTEP_EMULATION_PEER", 1) != 0;
   s.ipc = number("LOCKSTEP_EMULATION_IPC", 1) != 0;
   s.guard = static_cast<int>(number("LOCKSTEP_EMULATION_GUARD", 1));

@@ -2,8 +2,15 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace lockstep::emulation {
+
+// NAME:N, the N-th of the works whose names contain NAME ("fold_kernel<3", "cublasLtMatmul").
+struct Choice {
+  std::string name;
+  std::uint64_t number = 0;  // 0: none
+};
 
 struct Settings {
   int devices = 4;                            // LOCKSTEP_EMULATION_DEVICES
@@ -11,6 +18,8 @@ struct Settings {
   std::size_t memory = std::size_t{4} << 30;  // LOCKSTEP_EMULATION_MEMORY=512M, of each device
   std::uint64_t seed = 0;                     // LOCKSTEP_EMULATION_SEED: which order of work
   bool eager = false;                         // LOCKSTEP_EMULATION_EAGER=1: work runs at once
+  Choice fail;                                // LOCKSTEP_EMULATION_FAIL: fails when it runs
+  Choice refuse;                              // LOCKSTEP_EMULATION_REFUSE: is refused when given
   bool peer_access = true;                    // LOCKSTEP_EMULATION_PEER=0
   bool ipc = true;                            // LOCKSTEP_EMULATION_IPC=0
   // LOCKSTEP_EMULATION_GUARD: whether the host dies that touches device memory. 0: no; 1: yes, but
