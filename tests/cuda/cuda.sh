@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One case of training on a cuda device: the losses of the cpu, one digest for any number of ranks and
-# stops, checkpoints that move between devices, refusals. Arguments: the program, scripts/mpirun.sh, the
+# stops, checkpoints that move between devices, refusals, kernels that fail. Arguments: the program, scripts/mpirun.sh, the
 # folder of tests/contract, a work folder, the case. LD_LIBRARY_PATH says what stands in for a GPU.
 set -euo pipefail
 program=$1 mpirun=$2 contract=$3 work=$4 case=$5
@@ -28,8 +28,13 @@ same() {  # expected, got, what
   if [ "$1" != "$2" ]; then echo "FAILED: $3: $2, expected $1"; exit 1; fi
   echo "ok: $3: $2"
 }
+differs() {  # one, other, what
+  if [ "$1" = "$2" ]; then echo "FAILED: $3: both $1"; exit 1; fi
+  echo "ok: $3"
+}
 says() { grep -qE "$1" "$out" || { echo "FAILED: not said: $1"; cat "$out"; exit 1; }; }
 cuda=(--set run.device=cuda:0)
+without_gpu() { env -u LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES= "$@"; }
 # All steps' losses of a run by their lines in metrics.jsonl are within a relative tolerance.
 close() {  # one folder, other folder, tolerance
   /usr/bin/python3 "$here/close.py" "$1/metrics.jsonl" "$2/metrics.jsonl" "$3"
@@ -38,7 +43,7 @@ close() {  # one folder, other folder, tolerance
 # The losses of the cpu within a tolerance; one digest on 1, 2 and 4 ranks and through stops, also with
 # microbatches that accumulate.
 table() {  # tolerance, arguments
-  local tolerance=$1 reference more
+  local tolerance=$1 reference
   shift
   rm -rf "$dir"
   set -- "$@" --set log.window=1
@@ -55,11 +60,30 @@ table() {  # tolerance, arguments
   same "$reference" "$(digest 1 "$@" --resume)" "stopped after 3 steps on 2 ranks, resumed on 1"
 }
 
+# The same of a token model over 20 steps with dropout; those who resume compute blocks again.
+tokens() {  # tolerance, arguments
+  local tolerance=$1 reference
+  shift
+  rm -rf "$dir"
+  set -- "$@" --set log.window=1 --set train.steps=20 --set data.sequence=8
+  train 1 "$@" --set "checkpoint.dir=$dir/cpu"
+  reference=$(digest 1 "$@" "${cuda[@]}" --set "checkpoint.dir=$dir/cuda")
+  close "$dir/cpu" "$dir/cuda" "$tolerance"
+  echo "reference: $reference"
+  same "$reference" "$(digest 4 "$@" "${cuda[@]}")" "4 ranks on one device"
+  set -- "$@" --set run.device=cuda --set "checkpoint.dir=$dir/stopped"
+  digest 2 "$@" --stop-after 13 > /dev/null
+  same "$reference" "$(digest 2 "$@" --resume --set train.recompute=block --set parallel.pretend_nodes=0,1)" \
+    "stopped after 13 steps on 2 ranks, resumed on 2 nodes"
+}
+
 # Short runs of small models: the emulation does 300 million instructions a second.
 mlp=("$contract/mlp.toml" --set "data.path=$data" --set "model.hidden=[19, 9]" --set train.batch=16 --set train.lanes=4
      --set train.steps=8)
 cnn=("$contract/cnn.toml" --set "data.path=$data" --set train.batch=8 --set train.lanes=4 --set train.steps=4)
-gpt=("$contract/gpt.toml" --set "data.path=$text" --set train.batch=4 --set train.lanes=4 --set train.steps=4)
+text_runs=(--set "data.path=$text" --set train.batch=4 --set train.lanes=4 --set train.steps=4)
+gpt=("$contract/gpt.toml" "${text_runs[@]}")
+llama=("$contract/llama.toml" "${text_runs[@]}")
 
 case $case in
   data)
@@ -70,11 +94,31 @@ case $case in
     "$program" import --format text --overwrite --out "$text" --train "$work/short.txt" ;;
   mlp) table 1e-4 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   cnn) table 1e-3 "${cnn[@]}" ;;
-  gpt) table 1e-3 "${gpt[@]}" ;;
-  bf16) table 2e-2 "${gpt[@]}" --set train.precision=bf16 ;;
+  gpt) tokens 1e-5 "${gpt[@]}" ;;
+  bf16) tokens 2e-3 "${gpt[@]}" --set train.precision=bf16 ;;
+  llama) tokens 1e-5 "${llama[@]}" ;;
+  llama_bf16) tokens 2e-3 "${llama[@]}" --set train.precision=bf16 ;;
   recompute)
+    activations() { sed -n 's/^ *activations *//p' "$out"; }
+    for precision in fp32 bf16; do
+      set -- "${gpt[@]}" "${cuda[@]}" --set "train.precision=$precision"
+      reference=$(digest 1 "$@")
+      kept=$(activations)
+      same "$reference" "$(digest 1 "$@" --set train.recompute=block)" "$precision, blocks computed again"
+      differs "$kept" "$(activations)" "less is kept"
+      same "$reference" "$(digest 2 "$@" --set train.recompute=block)" "$precision, blocks computed again on 2 ranks"
+    done ;;
+  recall)
+    # The library may offer its algorithms in another order tomorrow; a run goes on with its own.
+    rm -rf "$dir"
     set -- "${gpt[@]}" "${cuda[@]}"
-    same "$(digest 1 "$@")" "$(digest 2 "$@" --set train.recompute=block)" "blocks computed again" ;;
+    reference=$(digest 1 "$@")
+    differs "$reference" "$(LOCKSTEP_EMULATION_WORST_FIRST=1 digest 1 "$@")" "other algorithms give another digest"
+    set -- "$@" --set "checkpoint.dir=$dir"
+    digest 1 "$@" --stop-after 2 > /dev/null
+    export LOCKSTEP_EMULATION_WORST_FIRST=1
+    digest 2 "$@" --resume --stop-after 3 > /dev/null
+    same "$reference" "$(digest 1 "$@" --resume)" "resumed with the algorithms of the checkpoint" ;;
   accumulate)
     set -- "${mlp[@]}" --set train.accumulate=3 --set train.batch=24 --set log.window=1
     rm -rf "$dir"
@@ -107,10 +151,66 @@ case $case in
     [ "$(grep -oE 'loss [0-9]+\.[0-9]{2}' "$dir/a")" = "$(grep -oE 'loss [0-9]+\.[0-9]{2}' "$dir/b")" ] ;;
   generate)
     rm -rf "$dir"
-    train 1 "${gpt[@]}" --set train.steps=2 --set "checkpoint.dir=$dir"
-    "$program" generate "$dir" --prompt "The lane" --tokens 6 --greedy > "$out.cpu"
-    "$program" generate "$dir" --prompt "The lane" --tokens 6 --greedy "${cuda[@]}" > "$out.cuda"
-    cmp "$out.cpu" "$out.cuda" && echo "ok: the same greedy text" ;;
+    for model in gpt llama; do
+      declare -n run=$model
+      train 1 "${run[@]}" "${cuda[@]}" --set train.steps=15 --set optimizer.lr=1e-2 --set "checkpoint.dir=$dir/$model"
+      for choice in --greedy --seed=3; do
+        set -- "$dir/$model" --prompt "The" --tokens 13 "$choice"
+        "$program" generate "$@" > "$out.cuda"
+        without_gpu "$program" generate "$@" --set run.device=cpu > "$out.cpu"
+        cmp "$out.cpu" "$out.cuda"
+        echo "ok: $model $choice: $(cat "$out.cuda")"
+      done
+    done ;;
+  tools)
+    # What else reads a checkpoint of a GPU; only what computes there needs one.
+    rm -rf "$dir"
+    "$program" train "${gpt[@]}" "${cuda[@]}" --set "checkpoint.dir=$dir/run" --check > "$out" 2>&1
+    says '^ *device +cuda: .*; rank 0 on cuda 0'
+    says '^ *total on the GPU '
+    [ ! -e "$dir/run" ] && echo "ok: --check leaves nothing behind"
+    train 1 "${gpt[@]}" "${cuda[@]}" --set train.steps=2 --set "checkpoint.dir=$dir/run"
+    "$program" eval "$dir/run" --split val > "$dir/cuda.txt"
+    without_gpu "$program" eval "$dir/run" --split val --set run.device=cpu > "$dir/cpu.txt"
+    same "$(cat "$dir/cpu.txt")" "$(cat "$dir/cuda.txt")" "eval on the cpu and on the GPU"
+    "$program" export "$dir/run" --out "$dir/with"
+    without_gpu "$program" export "$dir/run" --out "$dir/without"
+    cmp "$dir/with/model.safetensors" "$dir/without/model.safetensors"
+    without_gpu "$program" verify "$dir/run" "$dir/run" ;;
+  absent)
+    set +e
+    for command in "train ${gpt[*]} --set run.device=cuda" "train ${gpt[*]} --set run.device=cuda:0 --check"; do
+      # shellcheck disable=SC2086  # words
+      without_gpu "$program" $command > "$out" 2>&1
+      same 2 $? "no GPU"
+      same 1 "$(wc -l < "$out")" "one sentence"
+      says 'run.device = "cuda", but this machine shows no CUDA device \(.*\); look at nvidia-smi'
+    done
+    without_gpu "$mpirun" -np 2 "$program" train "${gpt[@]}" --set run.device=cuda > "$out" 2>&1
+    same 2 $? "no GPU for 2 ranks"
+    same 1 "$(grep -c '^lockstep: ' "$out")" "one sentence" ;;
+  failing)
+    # On rank 1 of 2; the other waits for it and is ended by it.
+    set -- train "${gpt[@]}" "${cuda[@]}"
+    fails() {  # environment of rank 1, what is said
+      local began=$SECONDS status=0
+      # shellcheck disable=SC2086  # words
+      "$mpirun" -np 1 "$program" "${arguments[@]}" : -np 1 env $1 "$program" "${arguments[@]}" > "$out" 2>&1 || status=$?
+      same 70 $status "$1"
+      says "^lockstep: rank 1: $2"
+      same 1 "$(grep '^lockstep: ' "$out" | grep -vc 'warning')" "one sentence"
+      [ $((SECONDS - began)) -lt 20 ] || { echo "FAILED: it took $((SECONDS - began)) s"; exit 1; }
+    }
+    arguments=("$@")
+    where='on rank 1 on .*, cuda 0 \(Emulated GPU\) failed'
+    fails LOCKSTEP_EMULATION_REFUSE=dots_kernel:3 "attention_dots $where: too many resources .*LaunchOutOfResources"
+    fails LOCKSTEP_EMULATION_REFUSE=fold_kernel:3 "fold $where: too many resources"
+    for kernel in attention_kernel:9 fold_kernel:2; do
+      fails LOCKSTEP_EMULATION_FAIL=$kernel "a kernel $where: unspecified launch failure .*CUDA_LAUNCH_BLOCKING=1"
+    done
+    fails "CUDA_LAUNCH_BLOCKING=1 LOCKSTEP_EMULATION_FAIL=attention_kernel:9" "attention_forward $where: unspecified"
+    same "$(digest 1 "${gpt[@]}" "${cuda[@]}")" "$(CUDA_LAUNCH_BLOCKING=1 digest 1 "${gpt[@]}" "${cuda[@]}")" \
+      "nothing captured" ;;
   says)
     train 2 "${mlp[@]}" "${cuda[@]}"
     says '^ *device +cuda: 2 x .*; rank 0 on cuda 0, 1 on 0'
