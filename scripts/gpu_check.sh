@@ -3,9 +3,20 @@
 # kernel, trains a little, and measures GPT-2 124M, resnet20 and the CosmoFlow net. One table on the screen,
 # and gpu_check.json and gpu_check.txt in FOLDER. Meant to end within 8 minutes on 16 cores.
 #
-#   scripts/gpu_check.sh [FOLDER]        default: gpu_check
+#   scripts/gpu_check.sh [--tiny] [FOLDER]        default: gpu_check
+#
+# --tiny: shapes that show in seconds whether the script itself works, with tests of one family.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tiny=()
+tests=(-L '^cuda$')
+subjects=("gpt2-124m-1024 8 bf16" "gpt2-124m-1024 8 fp32" "resnet20 1024 fp32" "resnet20 1024 bf16" "cosmoflow 8 fp32")
+if [ "${1:-}" = --tiny ]; then
+  shift
+  tiny=(--tiny)
+  tests=(-R kernels_elementwise)
+  subjects=("mlp 8 fp32" "mlp 8 bf16")
+fi
 out=$(realpath -m "${1:-gpu_check}")
 build=${LOCKSTEP_GPU_BUILD:-build-gpu}
 mkdir -p "$out"
@@ -23,11 +34,11 @@ cmake --build "$build" > "$out/build.log" 2>&1 || { tail -n 40 "$out/build.log";
 
 failed=0
 say "Tests on the device"
-ctest --test-dir "$build" -L '^cuda$' --output-on-failure --no-tests=error -j 4 > "$out/tests.txt" 2>&1 || failed=1
+ctest --test-dir "$build" "${tests[@]}" --output-on-failure --no-tests=error -j 4 > "$out/tests.txt" 2>&1 || failed=1
 tail -n 15 "$out/tests.txt"
 
 say "Kernels: verified, then timed"
-"$build/benchmarks/bench_kernels" --json "$out/kernels.json" || failed=1
+"$build/benchmarks/bench_kernels" "${tiny[@]}" --json "$out/kernels.json" || failed=1
 
 # steps MODEL BATCH PRECISION: seconds of a step, the fastest of three runs of 20.
 steps() {
@@ -40,7 +51,7 @@ read -r fp32 bf16 < <(python3 -c '
 import json, sys
 c = json.load(open(sys.argv[1]))
 print(c["fp32"] / 1e9, c["bf16"] / 1e9)' "$out/kernels.json")
-for subject in "gpt2-124m-1024 8 bf16" "gpt2-124m-1024 8 fp32" "resnet20 1024 fp32" "resnet20 1024 bf16" "cosmoflow 8 fp32"; do
+for subject in "${subjects[@]}"; do
   read -r model batch precision <<< "$subject"
   read -r seconds gflops _ <<< "$(steps "$model" "$batch" "$precision")" || true
   if [ -z "${seconds:-}" ]; then echo "$model $precision: failed"; failed=1; continue; fi
