@@ -65,7 +65,7 @@ tokens() {  # tolerance, arguments
   local tolerance=$1 reference
   shift
   rm -rf "$dir"
-  set -- "$@" --set log.window=1 --set train.steps=20 --set data.sequence=8
+  set -- "$@" --set log.window=1 --set train.steps=20 --set data.sequence=8 --set data.val=
   train 1 "$@" --set "checkpoint.dir=$dir/cpu"
   reference=$(digest 1 "$@" "${cuda[@]}" --set "checkpoint.dir=$dir/cuda")
   close "$dir/cpu" "$dir/cuda" "$tolerance"
