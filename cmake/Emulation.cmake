@@ -80,7 +80,8 @@ endfunction()
 # which uses CUDA, run under the emulation once for each order of threads (0 up, 1 down, n shuffled by
 # seed n) as NAME.orderN, and for each count in RANKS as NAME.npR.orderN; RACE and ADDRESS add NAME.race
 # and NAME.address, on kernels built with the thread and the address sanitizer and with
-# LOCKSTEP_TINY=1. With LOCKSTEP_TEST_GPU: NAME, once, on the GPU. Nothing without CUDA.
+# LOCKSTEP_TINY=race or address (tests/support/tiny.h). With LOCKSTEP_TEST_GPU: NAME, once, on the GPU.
+# Nothing without CUDA.
 function(lockstep_cuda_test name)
   if(NOT LOCKSTEP_CUDA)
     return()
@@ -122,7 +123,7 @@ function(lockstep_cuda_test name)
       endif()
       lockstep_cuda_test_program(tests_${name}_${suffix} tests_${name}_objects ${variant} "${arg_LIBS}")
       lockstep_cuda_test_runs("${name}.${suffix}" tests_${name}_${suffix} "${arg_RANKS}" "${arg_ARGS}" 600
-        "LD_LIBRARY_PATH=${LOCKSTEP_EMULATION}/${variant}:${LOCKSTEP_EMULATION}/lib;LOCKSTEP_TINY=1;LOCKSTEP_EMULATION_ORDER=0;TSAN_OPTIONS=halt_on_error=1;ASAN_OPTIONS=detect_leaks=0;${arg_ENVIRONMENT}")
+        "LD_LIBRARY_PATH=${LOCKSTEP_EMULATION}/${variant}:${LOCKSTEP_EMULATION}/lib;LOCKSTEP_TINY=${suffix};LOCKSTEP_EMULATION_ORDER=0;TSAN_OPTIONS=halt_on_error=1;ASAN_OPTIONS=detect_leaks=0;${arg_ENVIRONMENT}")
     endif()
   endforeach()
 endfunction()

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/tiny.h"
+
 namespace lockstep::kernels {
 
 inline void expect_success(cudaError_t error) {

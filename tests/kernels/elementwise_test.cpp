@@ -7,7 +7,8 @@
 namespace lockstep::kernels {
 namespace {
 
-constexpr std::int64_t kSizes[] = {1, 3, 4, 7, 31, 32, 33, 1000, 1023, 1024, 1025, 4099};
+const auto kSizes =
+    shapes_to_try<std::int64_t>({1, 3, 4, 7, 31, 32, 33, 1000, 1023, 1024, 1025, 4099}, {33, 1025});
 constexpr RandomKey kKey = {.seed = 5, .step = 11, .lane_micro = 2, .op = 3};
 
 TEST(Elementwise, adds_scales_and_fills) {

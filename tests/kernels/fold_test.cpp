@@ -30,7 +30,7 @@ std::vector<Shape> shapes() {
                          {{0, 0, 1, 0, 0}, 4},
                          {{0}, 1},
                          {{0, 0, 0}, 3}};
-  for (const int depth : {4, 5, 6, 7, 12, 13, 40}) {
+  for (const int depth : shapes_to_try<int>({4, 5, 6, 7, 12, 13, 40}, {5, 13})) {
     std::vector<int> merges(depth, 0);
     merges.back() = depth - 1;
     all.push_back({merges, 1});
@@ -39,9 +39,18 @@ std::vector<Shape> shapes() {
 }
 
 // Blocks of odd sizes on granules of 64, one longer than a piece, and one that is not given.
-const std::vector<FoldBlock> kBlocks{{0, 1},    {64, 7},      {128, 31},    {192, 32},
-                                     {256, 33}, {320, 1000},  {1344, 1023}, {2368, 4096},
-                                     {6464, 2}, {6528, 4096}, {10624, 9001}};
+const auto kBlocks = shapes_to_try<FoldBlock>({{0, 1},
+                                               {64, 7},
+                                               {128, 31},
+                                               {192, 32},
+                                               {256, 33},
+                                               {320, 1000},
+                                               {1344, 1023},
+                                               {2368, 4096},
+                                               {6464, 2},
+                                               {6528, 4096},
+                                               {10624, 9001}},
+                                              {{0, 1}, {256, 33}, {320, 1000}});
 constexpr std::int64_t kElements = 19648 + 64;
 constexpr int kSkipped = 1;  // the first block is not folded
 

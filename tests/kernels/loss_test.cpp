@@ -34,7 +34,8 @@ double slope_of(ValueLoss kind, double x, double t) {
 }
 
 TEST(ValueLoss, sums_losses_and_what_metrics_need) {
-  for (const std::int64_t n : {1, 7, 31, 32, 33, 255, 1000, 1023, 2048, 2049, 5003}) {
+  for (const std::int64_t n : shapes_to_try<std::int64_t>(
+           {1, 7, 31, 32, 33, 255, 1000, 1023, 2048, 2049, 5003}, {33, 2049})) {
     for (const ValueLoss kind : {ValueLoss::kSquared, ValueLoss::kAbsolute, ValueLoss::kLogistic}) {
       for (const bool reference : {false, true}) {
         SCOPED_TRACE(std::to_string(n) + " " + std::to_string(static_cast<int>(kind)));

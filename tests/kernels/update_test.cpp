@@ -31,7 +31,8 @@ Floats uniform(std::size_t n, unsigned seed, double low = -1, double high = 1) {
 ParameterTable make_table() {
   ParameterTable table;
   int number = 0;
-  for (std::int64_t size : {1, 7, 31, 32, 33, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 13007}) {
+  for (std::int64_t size : shapes_to_try<std::int64_t>(
+           {1, 7, 31, 32, 33, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 13007}, {33, 1, 4097})) {
     const auto kind = static_cast<ParameterKind>(number % 3);
     table.add("p" + std::to_string(number++), {size}, kind, Init::kZeros);
   }

@@ -90,13 +90,15 @@ void expect_agreement(const Batch& b) {
 
 TEST(CudaLoss, of_classes_agrees_with_the_cpu) {
   const std::vector<std::string> metrics = {"accuracy", "top5", "perplexity"};
-  for (const std::int64_t width : {2, 7, 31, 33, 1000, 1024, 1031, 9001}) {
-    for (const std::int64_t valid : {0, 1, 6, 9}) {
+  for (const std::int64_t width :
+       shapes_to_try<std::int64_t>({2, 7, 31, 33, 1000, 1024, 1031, 9001}, {7, 1031})) {
+    for (const std::int64_t valid : shapes_to_try<std::int64_t>({0, 1, 6, 9}, {6})) {
       Batch b{LossKind::kSoftmaxCrossEntropy, 9, width, valid, metrics};
       b.fill();
       expect_agreement(b);
     }
   }
+  if (tiny()) return;
   Batch many{LossKind::kSoftmaxCrossEntropy, 1023, 10, 1009, metrics};
   many.fill();
   expect_agreement(many);
@@ -106,13 +108,14 @@ TEST(CudaLoss, of_values_agrees_with_the_cpu) {
   for (const LossKind kind : {LossKind::kMse, LossKind::kMae, LossKind::kBinaryCrossEntropy}) {
     std::vector<std::string> metrics = {"mae", "r2"};
     if (kind == LossKind::kBinaryCrossEntropy) metrics.push_back("accuracy");
-    for (const std::int64_t width : {1, 7, 33, 1000}) {
-      for (const std::int64_t valid : {0, 1, 6, 9}) {
+    for (const std::int64_t width : shapes_to_try<std::int64_t>({1, 7, 33, 1000}, {33})) {
+      for (const std::int64_t valid : shapes_to_try<std::int64_t>({0, 1, 6, 9}, {6})) {
         Batch b{kind, 9, width, valid, metrics};
         b.fill();
         expect_agreement(b);
       }
     }
+    if (tiny()) continue;
     Batch alone{kind, 1009, 3, 1000, {}};
     alone.fill();
     expect_agreement(alone);

@@ -13,6 +13,7 @@
 
 #include "lockstep/device/cuda.h"
 #include "lockstep/ops/op.h"
+#include "support/tiny.h"
 
 namespace lockstep::ops {
 
