@@ -10,7 +10,7 @@ namespace lockstep::kernels {
 namespace {
 
 constexpr int kTile = 32, kThreads = 256;
-constexpr std::int64_t kMostBlocks = 65535;  // of a grid's y and z
+constexpr std::int64_t kMostBlocks = 4096;  // in y and in z: a device has work for fewer at a time
 
 // The odd row length keeps a column's elements in different banks.
 template <class To, class From>
