@@ -191,12 +191,7 @@ void attention_forward(const AttentionShape& s, const __nv_bfloat16* q, const __
                        cudaStream_t stream) {
   require_capability(80, "attention bf16");
   require_argument(s.width <= kMostBf16Width, "width of attention in bf16");
-  Pass p = attention_pass<__nv_bfloat16>(s);
-  p.q = q;
-  p.k = k;
-  p.v = v;
-  p.output = output;
-  p.to_log_sums = log_sums;
+  const Pass p = forward_pass(s, q, k, v, output, log_sums);
   for_tuned_width(s.width, [&](auto width) {
     if (s.random != nullptr) {
       launch<decltype(width)::value, true>(p, s.samples, stream);

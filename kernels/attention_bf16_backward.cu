@@ -234,16 +234,7 @@ void attention_backward(const AttentionShape& s, const __nv_bfloat16* q, const _
   require_capability(80, "attention bf16");
   require_argument(s.width <= kMostBf16Width, "width of attention in bf16");
   require_argument(s.position == 0, "backward of attention after a cache");
-  Pass p = attention_pass<__nv_bfloat16>(s);
-  p.q = q;
-  p.k = k;
-  p.v = v;
-  p.d_output = d_output_heads;
-  p.log_sums = log_sums;
-  p.dots = dots;
-  p.d_q = to.d_q;
-  p.d_k = to.d_k;
-  p.d_v = to.d_v;
+  const Pass p = backward_pass(s, q, k, v, d_output_heads, log_sums, dots, to);
   for_tuned_width(s.width, [&](auto width) {
     if (s.random != nullptr) {
       launch<decltype(width)::value, true>(p, s.samples, stream);

@@ -98,12 +98,7 @@ __global__ void __launch_bounds__(kBlockThreads, 2) attention_kernel(const Pass 
 
 void attention_forward(const AttentionShape& s, const float* q, const float* k, const float* v,
                        float* output, float* log_sums, cudaStream_t stream) {
-  Pass p = attention_pass<float>(s);
-  p.q = q;
-  p.k = k;
-  p.v = v;
-  p.output = output;
-  p.to_log_sums = log_sums;
+  const Pass p = forward_pass(s, q, k, v, output, log_sums);
   for_slice_width(s.width, [&](auto width) {
     constexpr int kSlice = decltype(width)::value;
     const int slices = static_cast<int>(blocks_for(s.width, kSlice));

@@ -146,16 +146,7 @@ void attention_backward(const AttentionShape& s, const float* q, const float* k,
                         const float* d_output_heads, const float* log_sums, const float* dots,
                         const AttentionGradients& to, cudaStream_t stream) {
   require_argument(s.position == 0, "backward of attention after a cache");
-  Pass p = attention_pass<float>(s);
-  p.q = q;
-  p.k = k;
-  p.v = v;
-  p.d_output = d_output_heads;
-  p.log_sums = log_sums;
-  p.dots = dots;
-  p.d_q = to.d_q;
-  p.d_k = to.d_k;
-  p.d_v = to.d_v;
+  const Pass p = backward_pass(s, q, k, v, d_output_heads, log_sums, dots, to);
   for_slice_width(s.width, [&](auto width) {
     if (s.random != nullptr) {
       launch<decltype(width)::value, true>(p, s.samples, stream);

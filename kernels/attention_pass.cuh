@@ -56,6 +56,35 @@ AttentionPass<T> attention_pass(const AttentionShape& s) {
   return p;
 }
 
+template <class T>
+AttentionPass<T> forward_pass(const AttentionShape& s, const T* q, const T* k, const T* v,
+                              float* output, float* log_sums) {
+  AttentionPass<T> p = attention_pass<T>(s);
+  p.q = q;
+  p.k = k;
+  p.v = v;
+  p.output = output;
+  p.to_log_sums = log_sums;
+  return p;
+}
+
+template <class T>
+AttentionPass<T> backward_pass(const AttentionShape& s, const T* q, const T* k, const T* v,
+                               const T* d_output_heads, const float* log_sums, const float* dots,
+                               const AttentionGradients& to) {
+  AttentionPass<T> p = attention_pass<T>(s);
+  p.q = q;
+  p.k = k;
+  p.v = v;
+  p.d_output = d_output_heads;
+  p.log_sums = log_sums;
+  p.dots = dots;
+  p.d_q = to.d_q;
+  p.d_k = to.d_k;
+  p.d_v = to.d_v;
+  return p;
+}
+
 // 2^x to 2^-22; what would be subnormal is 0. One instruction.
 __device__ inline float power_of_two(float x) {
   float y;

@@ -119,12 +119,7 @@ unsigned blocks_of(std::int64_t rows) { return static_cast<unsigned>(blocks_for(
 void attention_forward_reference(const AttentionShape& s, const float* q, const float* k,
                                  const float* v, float* output, float* log_sums,
                                  cudaStream_t stream) {
-  Pass p = attention_pass<float>(s);
-  p.q = q;
-  p.k = k;
-  p.v = v;
-  p.output = output;
-  p.to_log_sums = log_sums;
+  const Pass p = forward_pass(s, q, k, v, output, log_sums);
   const std::int64_t rows = s.samples * s.heads * s.tokens;
   forward_naive<<<blocks_of(rows), kThreads, 0, stream>>>(p, rows);
   check_launch("attention_forward_reference");
@@ -134,16 +129,7 @@ void attention_backward_reference(const AttentionShape& s, const float* q, const
                                   const float* v, const float* d_output_heads,
                                   const float* log_sums, const float* dots,
                                   const AttentionGradients& to, cudaStream_t stream) {
-  Pass p = attention_pass<float>(s);
-  p.q = q;
-  p.k = k;
-  p.v = v;
-  p.d_output = d_output_heads;
-  p.log_sums = log_sums;
-  p.dots = dots;
-  p.d_q = to.d_q;
-  p.d_k = to.d_k;
-  p.d_v = to.d_v;
+  const Pass p = backward_pass(s, q, k, v, d_output_heads, log_sums, dots, to);
   const std::int64_t rows = s.samples * s.heads * s.tokens;
   const std::int64_t key_rows = s.samples * s.kv_heads * s.tokens;
   queries_naive<<<blocks_of(rows), kThreads, 0, stream>>>(p, rows);
