@@ -8,8 +8,8 @@
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "mpi_sum.h"
+#include "node_split.h"
 #include "shared_window.h"
-#include "topology.h"
 #include "tree_fold.h"
 
 namespace lockstep::comm {
@@ -37,7 +37,7 @@ class Placement {
         layout_(layout),
         device_(device),
         real_(communicator.topology()),
-        split_(real_.nodes(), false),
+        nodes_(communicator),
         messages_(real_.ranks() > 1 ? own_communicator(communicator) : MPI_COMM_NULL),
         device_messages_(device != nullptr && real_.ranks() > 1 &&
                          communicator.min(mpi_claims_device_memory() ? 1 : 0) == 1) {
@@ -55,13 +55,12 @@ class Placement {
  private:
   bool make_window();
   bool make_devices();
-  bool split(bool refused);
 
   Communicator& communicator_;
   const FoldLayout& layout_;
   Device* const device_;
   const Topology& real_;
-  std::vector<bool> split_;
+  NodeSplit nodes_;
   MPI_Comm messages_;
   bool device_messages_;
   std::string no_peers_;  // why
@@ -70,42 +69,18 @@ class Placement {
   std::unique_ptr<DeviceWindows> devices_;
 };
 
-// Splits the nodes of which a rank was refused something. False: none was.
-bool Placement::split(bool refused) {
-  const auto flags = communicator_.gather_all(std::as_bytes(std::span(&refused, 1)));
-  bool any = false;
-  for (int position = 0; position < real_.ranks(); ++position) {
-    if (std::to_integer<int>(flags[position]) == 0) continue;
-    split_[real_.node_of[position]] = any = true;
-  }
-  return any;
-}
-
 // /dev/shm may be too small.
 bool Placement::make_window() {
-  const Topology topology = split_nodes(real_, split_);
+  const Topology topology = nodes_.topology();
   plan_ = std::make_unique<FoldPlan>(topology, layout_,
                                      sums_in(topology, device_ != nullptr, device_messages_));
   const std::size_t bytes = plan_->windows[topology.local()].bytes;
-  std::string refusal;
-  try {
-    window_ = split_[real_.node()] ? std::make_unique<PrivateWindow>(bytes)
-                                   : communicator_.make_window(bytes, "the gradient windows");
-  } catch (const UserError& error) {
-    refusal = error.what();
-  }
-  const bool refused = !refusal.empty();
-  const std::int64_t first = communicator_.min(refused ? real_.position : real_.ranks());
-  if (first == real_.ranks()) return true;
-  // A rank alone on its node, or on a node that is split already, has no other way.
-  const bool hopeless = refused && (split_[real_.node()] || real_.local_ranks() == 1);
-  communicator_.together([&] {
-    if (hopeless) throw UserError("{}", refusal);
-  });
-  split(refused);
-  log::warn("{}. Until then its ranks sum by messages, which is slower and gives the same bits",
-            broadcast_text(communicator_, refusal, real_.rank_at[first]));
-  return false;
+  return nodes_.try_to(
+      [&] {
+        window_ = nodes_.here() ? std::make_unique<PrivateWindow>(bytes)
+                                : communicator_.make_window(bytes, "the gradient windows");
+      },
+      "Until then its ranks sum by messages, which is slower and gives the same bits");
 }
 
 // Devices may not reach each other's memory, and MPI may not take it.
@@ -126,7 +101,7 @@ bool Placement::make_devices() {
   if (first < real_.ranks()) {
     no_peers_ = broadcast_text(communicator_, refusal, real_.rank_at[first]);
     devices_->close_peers();
-    split(!refusal.empty());
+    nodes_.split(!refusal.empty());
     log::warn(
         "the devices of a node do not reach each other's memory ({}); its ranks sum by "
         "messages, which is slower and gives the same bits",
