@@ -33,9 +33,16 @@ std::vector<std::pair<int, int>> Program::runs() const {
   return runs;
 }
 const ProgramOptions& Program::options() const { return impl_->options; }
-void Program::bind(const float* parameters) { impl_->bind(parameters); }
+void Program::bind(const float* parameters) {
+  LOCKSTEP_CHECK(!impl_->options.held, "a program that holds its parameters is bound to a source");
+  impl_->bind(parameters);
+}
+const std::vector<ParameterUse>& Program::uses() const { return impl_->uses.list; }
+int Program::evaluation_uses() const { return impl_->uses.evaluation; }
+void Program::bind(ParameterSource& source) { impl_->bind(source); }
 
 void Program::pack() {
+  LOCKSTEP_CHECK(!impl_->options.held, "weights of a program that holds them are packed by it");
   for (std::size_t i = 0; i < impl_->packed_offsets.size(); ++i) impl_->pack_op(i);
   impl_->updated->record(stream(0));
 }
@@ -72,18 +79,21 @@ bool Program::done(int stream) const {
 Stream& Program::stream(int stream) const { return *impl_->streams[stream].stream; }
 
 void Program::train(int stream, RandomKey random, GradientSink& sink, ops::LaneRecord& record) {
-  impl_->train({stream, ops::Mode::kTrain, random}, sink, record);
+  impl_->train({stream, random, &sink, &record});
 }
+void Program::train_together(std::span<const Pass> passes) { impl_->train_together(passes); }
 
 void Program::evaluate(int stream, std::int64_t valid, ops::LaneRecord& record) {
-  impl_->evaluate({stream, ops::Mode::kEvaluate, {}}, valid, record);
+  impl_->evaluate(
+      {.stream = stream, .mode = ops::Mode::kEvaluate, .valid = valid, .record = &record});
 }
 
 void Program::infer(int stream, std::int64_t position) {
   const ProgramOptions& o = impl_->options;
+  LOCKSTEP_CHECK(!o.held, "generation keeps its parameters");
   LOCKSTEP_CHECK(position >= 0 && position + o.sample[0] <= o.cache,
                  "tokens {} to {} of a cache of {}", position, position + o.sample[0], o.cache);
-  impl_->infer({stream, ops::Mode::kEvaluate, {}, position});
+  impl_->infer({.stream = stream, .mode = ops::Mode::kEvaluate, .position = position});
 }
 
 void Program::continue_from(const Program& other) {
@@ -122,7 +132,10 @@ std::vector<LedgerRow> Program::ledger() const {
   std::vector<LedgerRow> rows{
       {"activations", s.arena.bytes() * streams, note},
       {"workspace", s.workspace.bytes() * streams, "scratch of the ops at work"},
-      {"packed weights", impl_->packed.bytes(), "in the kernels' own layout"}};
+      impl_->options.held
+          ? LedgerRow{"gathered layers", impl_->packed.bytes(),
+                      "packed weights of the layers in use"}
+          : LedgerRow{"packed weights", impl_->packed.bytes(), "in the kernels' own layout"}};
   if (s.staging)
     rows.push_back({"pinned staging", s.staging->host_bytes() * streams,
                     "inputs, records and logits on their way", true});

@@ -60,10 +60,12 @@ Program::Impl::Impl(Device& on, const std::vector<LayerSpec>& layers, const Prog
   schedule = make_schedule(lowered, ops, repeats.again);
   layout = make_layout({graph, lowered, ops, repeats, schedule, options.microbatch, loss_workspace,
                         options.cache == 0});
-  packed = device.allocate(packed_bytes, "packed weights");
+  uses = find_uses(lowered, ops, loss_head.get(), schedule);
+  packed = device.allocate(options.held ? uses.packed_bytes : packed_bytes, "packed weights");
   streams.resize(options.streams);
   for (StreamState& s : streams) make_stream(s, state_bytes);
   updated = device.make_event();
+  together.reserve(streams.size());
 }
 
 void Program::Impl::make_stream(StreamState& s, std::size_t state_bytes) {
@@ -74,6 +76,7 @@ void Program::Impl::make_stream(StreamState& s, std::size_t state_bytes) {
   s.workspace = device.allocate(layout.workspace.bytes, "workspace of ops");
   s.state = device.allocate(state_bytes, "keys and values");
   s.stream = device.make_stream();
+  if (options.held) s.has_read = device.make_event();
   if (device.is_host()) {
     s.labels = device.allocate(bytes(options.labels), "labels");
     s.targets = device.allocate(bytes(options.outputs), "targets");
@@ -84,11 +87,17 @@ void Program::Impl::make_stream(StreamState& s, std::size_t state_bytes) {
   if (!lowered.head) sizes.output = bytes(graph.values[graph.output].sample.elements());
   sizes.classes = options.loss == ops::LossKind::kSoftmaxCrossEntropy;
   s.staging = std::make_unique<Staging>(device, *s.stream, address(s, layout.data), sizes);
-  if (device.captures()) s.captured = std::make_unique<CapturedPasses>(lowered.table.size());
+  // A graph would hold the addresses of its capture for good.
+  if (device.captures() && !options.held)
+    s.captured = std::make_unique<CapturedPasses>(lowered.table.size());
 }
 
 float* Program::Impl::address(const StreamState& s, int slot) const {
   return slot < 0 ? nullptr : reinterpret_cast<float*>(s.at(layout.placement.offsets[slot]));
+}
+
+const float* Program::Impl::address_of(int p, const float* flat) const {
+  return flat == nullptr ? nullptr : flat + lowered.table[p].offset;
 }
 
 void Program::Impl::bind(const float* flat) {
@@ -98,8 +107,7 @@ void Program::Impl::bind(const float* flat) {
       s.ops.push_back(bind_op(s, static_cast<int>(i), flat));
     s.head = {};
     if (lowered.head) {
-      for (const int p : lowered.head->parameters)
-        s.head.parameters.push_back(flat + lowered.table[p].offset);
+      for (const int p : lowered.head->parameters) s.head.parameters.push_back(address_of(p, flat));
       s.head.d_parameters.resize(lowered.head->parameters.size());
     }
     bind_ties(s);
@@ -132,8 +140,8 @@ BoundOp Program::Impl::bind_op(const StreamState& s, int i, const float* flat) c
     bound.add_into.push_back(tensor(slots.add_into[k], spec.inputs[k]));
   }
   bound.d_output = tensor(slots.d_output, spec.output);
-  for (const int p : spec.parameters) bound.parameters.push_back(flat + lowered.table[p].offset);
-  for (const int p : spec.statistics) bound.statistics.push_back(flat + lowered.table[p].offset);
+  for (const int p : spec.parameters) bound.parameters.push_back(address_of(p, flat));
+  for (const int p : spec.statistics) bound.statistics.push_back(address_of(p, flat));
   bound.d_parameters.resize(spec.parameters.size());
   bound.state = s.state.as<std::byte>() + state_offsets[i];
   bound.inputs_now.resize(spec.inputs.size());

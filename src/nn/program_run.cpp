@@ -1,55 +1,108 @@
 // One pass of a program over a microbatch: sweeps, the loss, and gradients that leave as soon as
 // they are complete.
+#include <functional>
+
+#include "lockstep/core/error.h"
 #include "lockstep/ops/flat_math.h"
 #include "nn/program_impl.h"
 
 namespace lockstep::nn {
 
 // Other streams' work waits for what stream 0 has done to parameters and packed weights.
-void Program::Impl::begin(const Pass& pass) {
+void Program::Impl::begin(Pass& pass) {
   StreamState& s = streams[pass.stream];
-  if (pass.stream > 0) updated->wait(*s.stream);
+  if (pass.stream > 0 && !options.held) updated->wait(*s.stream);
   if (s.staging) s.staging->send(pass.random);
+  if (pass.record == nullptr) return;
+  s.record = {};
+  pass.lane = s.staging ? s.staging->begin_record() : &s.record;
 }
 
-void Program::Impl::train(const Pass& pass, GradientSink& to, ops::LaneRecord& record) {
+void Program::Impl::end(const Pass& pass) {
   StreamState& s = streams[pass.stream];
+  if (s.staging) {
+    s.staging->end_record(*pass.record);
+  } else {
+    *pass.record = ops::add(*pass.record, s.record);
+  }
+}
+
+Program::Impl::Pass Program::Impl::training(const Program::Pass& p) const {
+  return {.stream = p.stream,
+          .random = p.random,
+          .valid = options.microbatch,
+          .sink = p.sink,
+          .record = p.record};
+}
+
+void Program::Impl::train(const Program::Pass& given) {
+  StreamState& s = streams[given.stream];
+  Pass pass = training(given);
   begin(pass);
-  ops::LaneRecord one;
-  ops::LaneRecord* const lane = s.staging ? s.staging->begin_record() : &one;
-  const auto run = [&](GradientSink& sink) {
-    forward(pass);
-    run_loss(pass, options.microbatch, &sink, lane);
-    backward(pass, sink);
-  };
   if (s.captured) {
-    s.captured->run(*s.stream, to, std::ref(run));
+    const auto captured = [&](GradientSink& sink) {
+      Pass to = pass;
+      to.sink = &sink;
+      run({&to, 1}, train_end());
+    };
+    s.captured->run(*s.stream, *pass.sink, std::ref(captured));
   } else {
-    run(to);
+    run({&pass, 1}, train_end());
   }
-  if (s.staging) {
-    s.staging->end_record(record);
-  } else {
-    record = ops::add(record, one);
+  end(pass);
+}
+
+void Program::Impl::train_together(std::span<const Program::Pass> passes) {
+  if (!options.held) {
+    for (const Program::Pass& pass : passes) train(pass);
+    return;
+  }
+  together.clear();
+  for (const Program::Pass& p : passes) {
+    for (const Pass& other : together)
+      LOCKSTEP_CHECK(other.stream != p.stream, "two passes of stream {} at a time", p.stream);
+    begin(together.emplace_back(training(p)));
+  }
+  run(together, train_end());
+  for (const Pass& pass : together) end(pass);
+}
+
+void Program::Impl::evaluate(const Pass& given) {
+  Pass pass = given;
+  begin(pass);
+  run({&pass, 1}, evaluation_end());
+  end(pass);
+}
+
+void Program::Impl::infer(const Pass& given) {
+  Pass pass = given;
+  begin(pass);
+  run({&pass, 1}, schedule.loss_time());
+}
+
+void Program::Impl::run(std::span<const Pass> passes, int end_time) {
+  if (options.held) {
+    LOCKSTEP_CHECK(source != nullptr, "parameters are held, and come from nowhere");
+    source->begin_pass(end_time == train_end() ? static_cast<int>(uses.list.size())
+                                               : uses.evaluation);
+  }
+  for (int time = 0; time < end_time; ++time) {
+    const int use = options.held ? uses.at[time] : -1;
+    if (use >= 0) hold(use, passes);
+    for (const Pass& pass : passes) run_at(time, pass);
+    if (use >= 0) release(use, passes);
   }
 }
 
-void Program::Impl::evaluate(const Pass& pass, std::int64_t valid, ops::LaneRecord& record) {
-  StreamState& s = streams[pass.stream];
-  begin(pass);
-  ops::LaneRecord one;
-  forward(pass);
-  run_loss(pass, valid, nullptr, s.staging ? s.staging->begin_record() : &one);
-  if (s.staging) {
-    s.staging->end_record(record);
+void Program::Impl::run_at(int time, const Pass& pass) {
+  const int loss = schedule.loss_time();
+  if (time == loss) return run_loss(pass);
+  const Sweep& sweep = time < loss ? schedule.forward[time] : schedule.backward[time - loss - 1];
+  if (sweep.direction == Direction::kBackward) {
+    backward_sweep(pass, sweep);
   } else {
-    record = ops::add(record, one);
+    forward_sweep(pass, sweep);
   }
-}
-
-void Program::Impl::infer(const Pass& pass) {
-  begin(pass);
-  forward(pass);
 }
 
 // Valid until the next call for the same op and stream.
@@ -81,20 +134,6 @@ ops::Args Program::Impl::args(const Pass& pass, Direction direction, int i, ops:
   a.state = b.state;
   a.stream = streams[pass.stream].stream.get();
   return a;
-}
-
-void Program::Impl::forward(const Pass& pass) {
-  for (const Sweep& sweep : schedule.forward) forward_sweep(pass, sweep);
-}
-
-void Program::Impl::backward(const Pass& pass, GradientSink& sink) {
-  for (const Sweep& sweep : schedule.backward) {
-    if (sweep.direction == Direction::kBackward) {
-      backward_sweep(pass, sweep, sink);
-    } else {
-      forward_sweep(pass, sweep);
-    }
-  }
 }
 
 void Program::Impl::forward_sweep(const Pass& pass, const Sweep& sweep) {
@@ -134,8 +173,9 @@ void ask(GradientSink& sink, const std::vector<int>& parameters, bool tied,
 
 }  // namespace
 
-void Program::Impl::backward_sweep(const Pass& pass, const Sweep& sweep, GradientSink& sink) {
+void Program::Impl::backward_sweep(const Pass& pass, const Sweep& sweep) {
   constexpr auto kBackward = Direction::kBackward;
+  GradientSink& sink = *pass.sink;
   for (const auto [i, part] : sweep.stages) {
     if (part == Part::kSlice) ops[i]->backward_begin(args(pass, kBackward, i, {}));
     if (part == Part::kWhole) ask_addresses(pass.stream, i, sink);
@@ -184,47 +224,45 @@ const std::int32_t* Program::Impl::device_labels(const StreamState& s) const {
   return s.staging ? s.staging->device_labels() : s.labels.as<const std::int32_t>();
 }
 
-void Program::Impl::run_loss(const Pass& pass, std::int64_t valid, GradientSink* sink,
-                             ops::LaneRecord* record) {
-  if (lowered.head) return run_head(pass, valid, sink, record);
+void Program::Impl::run_loss(const Pass& pass) {
+  if (lowered.head) return run_head(pass);
   const StreamState& s = streams[pass.stream];
   ops::LossArgs a;
   a.samples = options.microbatch * options.labels;
   a.width = options.outputs;
-  a.valid = valid * options.labels;
+  a.valid = pass.valid * options.labels;
   a.outputs = address(s, layout.loss_input);
   a.labels = device_labels(s);
   a.targets = s.staging ? s.staging->device_targets() : s.targets.as<const float>();
-  if (sink != nullptr) a.d_outputs = address(s, layout.d_loss_input);
-  loss->run(a, record, loss_workspace(s), s.stream.get());
+  if (pass.sink != nullptr) a.d_outputs = address(s, layout.d_loss_input);
+  loss->run(a, pass.lane, loss_workspace(s), s.stream.get());
 }
 
 void* Program::Impl::loss_workspace(const StreamState& s) const {
   return s.workspace.as<std::byte>() + layout.workspace.offsets[layout.loss_workspace];
 }
 
-void Program::Impl::run_head(const Pass& pass, std::int64_t valid, GradientSink* sink,
-                             ops::LaneRecord* record) {
+void Program::Impl::run_head(const Pass& pass) {
   StreamState& s = streams[pass.stream];
   const HeadSpec& spec = *lowered.head;
   ops::HeadArgs a;
   a.x = address(s, layout.loss_input);
   a.labels = device_labels(s);
-  a.valid = valid * options.labels;
+  a.valid = pass.valid * options.labels;
   a.parameters = s.head.parameters.data();
   a.packed = packed.as<std::byte>() + packed_offsets[head()];
   a.workspace = loss_workspace(s);
   a.stream = s.stream.get();
-  if (sink != nullptr) {
-    ask(*sink, spec.parameters, spec.tied, s.head.d_parameters);
+  if (pass.sink != nullptr) {
+    ask(*pass.sink, spec.parameters, spec.tied, s.head.d_parameters);
     a.d_x = address(s, layout.d_loss_input);
     a.d_parameters = s.head.d_parameters.data();
   }
-  loss_head->run(a, options.metrics, record);
+  loss_head->run(a, options.metrics, pass.lane);
   const auto [first, end] = table_run(spec);
-  if (sink == nullptr || end == first) return;
-  sink->written(first, end, *s.stream);
-  sink->complete(first, end);
+  if (pass.sink == nullptr || end == first) return;
+  pass.sink->written(first, end, *s.stream);
+  pass.sink->complete(first, end);
 }
 
 }  // namespace lockstep::nn

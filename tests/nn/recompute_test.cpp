@@ -2,59 +2,11 @@
 #include "nn/recompute.h"
 
 #include "one_by_one.h"
+#include "residual_case.h"
 #include "run_program.h"
 
 namespace lockstep::nn {
 namespace {
-
-// Residual blocks with batch norm and dropout; the first block's output is read by a later layer,
-// and layers without a block lie between.
-Case residual() {
-  std::vector<LayerSpec> layers;
-  int block = 0;
-  const auto append = [&](LayerSpec spec) {
-    spec.block = block;
-    layers.push_back(std::move(spec));
-  };
-  const auto conv = [&](const char* name, const char* input) {
-    LayerSpec spec = spec_of("conv", name, {input});
-    spec.out = 8, spec.kernel = {3, 3}, spec.padding = {1}, spec.bias = false;
-    append(spec);
-  };
-  LayerSpec dropout = spec_of("dropout", "d", {"t"});
-  dropout.rate = 0.25;
-  conv("stem", "input");
-  block = 1;
-  conv("c1", "stem");
-  append(spec_of("batch_norm", "b1", {"c1"}));
-  append(spec_of("relu", "r1"));
-  conv("c2", "r1");
-  append(spec_of("batch_norm", "b2", {"c2"}));
-  append(spec_of("add", "a1", {"b2", "stem"}));
-  block = 0;
-  append(spec_of("tanh", "t", {"a1"}));
-  block = 5;
-  append(dropout);
-  conv("c2.5", "d");  // read by forward ops alone, of which the second comes later
-  append(spec_of("tanh", "u1"));
-  append(spec_of("sigmoid", "u2"));
-  append(spec_of("add", "u3", {"u2", "c2.5"}));
-  conv("c3", "u3");
-  append(spec_of("batch_norm", "b3", {"c3"}));
-  append(spec_of("sigmoid", "s3"));
-  append(spec_of("add", "a2", {"s3", "t"}));
-  block = 2;
-  conv("c4", "a2");
-  append(spec_of("batch_norm", "b4"));
-  append(spec_of("add", "a3", {"b4", "a1"}));
-  append(spec_of("relu", "r3"));
-  block = 0;
-  append(spec_of("global_average_pool", "pool", {"r3"}));
-  append(spec_of("linear", "output"));
-  ProgramOptions options;
-  options.sample = Shape{9, 7, 2}, options.microbatch = 6, options.outputs = 3;
-  return {"residual", layers, options};
-}
 
 std::vector<Case> cases() {
   PresetOptions resnet;
@@ -64,7 +16,10 @@ std::vector<Case> cases() {
   Case gpt = decoder("gpt", 0.25, 31, 4);
   Case bf16 = gpt;
   bf16.name = "gpt_bf16", bf16.options.precision = ops::Precision::kBf16;
-  return {gpt, bf16, decoder("llama", 0.125, 33, 4), residual(),
+  return {gpt,
+          bf16,
+          decoder("llama", 0.125, 33, 4),
+          residual(),
           {"resnet20", make_preset(resnet, images.sample, 10), images}};
 }
 
@@ -118,9 +73,8 @@ TEST(Recompute, repeats_what_backward_reads_but_neither_the_last_block_nor_a_blo
                                       "block1.norm1", "block1.qkv", "block1.attention",
                                       "block1.projection", "block1.norm2", "block1.up"}));
   // a1 = b2 + stem is read by other blocks; d reads t, which has no block.
-  EXPECT_EQ(repeated(residual()),
-            (std::vector<std::string>{"c1", "b1", "c2", "d", "c2.5", "u1", "u2", "u3", "c3", "b3",
-                                      "s3"}));
+  EXPECT_EQ(repeated(residual()), (std::vector<std::string>{"c1", "b1", "c2", "d", "c2.5", "u1",
+                                                            "u2", "u3", "c3", "b3", "s3"}));
 }
 
 // Chen et al. 2016: what lives is the input of each block and all of one block, so that a further

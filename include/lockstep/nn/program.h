@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,13 +24,31 @@ namespace lockstep::nn {
 class GradientSink {
  public:
   virtual ~GradientSink() = default;
-  virtual float* address(int parameter) = 0;      // where to write it: [elements]
+  virtual float* address(int parameter) = 0;  // where to write it: [elements]
   // The work that writes parameters [first, end) has been given to `stream` by now. Where that
   // captures, this is called for the capture alone, and what the sink gives to the stream runs each
   // time that the graph does.
   virtual void written(int /*first*/, int /*end*/, Stream& /*stream*/) {}
   // The same, once for each microbatch; where the stream runs at once they are written.
   virtual void complete(int first, int end) = 0;
+};
+
+// Where the parameters of a pass are, if not all lie in the flat buffer all the time. A pass goes
+// through the uses that Program::uses() lists, in order.
+class ParameterSource {
+ public:
+  virtual ~ParameterSource() = default;
+  virtual void begin_pass(int uses) = 0;  // the first `uses` of them
+  // addresses[i] becomes that of uses()[use].parameters[i], on the program's device. They are there
+  // for work that is given to `stream` from now on.
+  virtual void hold(int use, const float** addresses, Stream& stream) = 0;
+  // No work given to `stream` from now on reads them; what was given before may still.
+  virtual void release(int use, Stream& stream) = 0;
+};
+
+// What a stretch of a pass reads: parameters in table order.
+struct ParameterUse {
+  std::vector<int> parameters;
 };
 
 // Which activations of a block (LayerSpec::block) are kept from forward to backward: all of them,
@@ -50,6 +69,10 @@ struct ProgramOptions {
   std::int64_t labels = 1;  // per sample: 1, or one for each token
   ops::Precision precision = ops::Precision::kFp32;
   Recompute recompute = Recompute::kNone;
+  // Parameters are held for a use at a time: packed weights are made for each use anew, in place of
+  // a copy of all that lasts a step. bind() takes a ParameterSource, and neither pack() nor infer()
+  // is called. One thread at a time runs passes, of however many streams.
+  bool held = false;
   // > 0: for generation. infer() alone may be called; attention keeps keys and values of up to this
   // many tokens, and output() holds the logits of all tokens of the sample.
   std::int64_t cache = 0;
@@ -89,6 +112,12 @@ class Program {
   const ProgramOptions& options() const;
   // Where the flat buffer of parameters lies: once, before the first pack().
   void bind(const float* parameters);
+  // With options.held: the uses of a training pass, each of which reads a parameter; those of an
+  // evaluation are its first evaluation_uses().
+  const std::vector<ParameterUse>& uses() const;
+  int evaluation_uses() const;
+  // The source outlives the program. It is called by the thread that runs the pass, for stream(0).
+  void bind(ParameterSource& source);
   // Rewrites the ops' packed weights, before the first forward.
   void pack();
   // The same for the ops that read parameter p, which an update has just written (still in cache).
@@ -114,17 +143,26 @@ class Program {
   // Forward, loss, metrics and backward of one microbatch of valid samples only. Adds loss and
   // metrics to record. random.op is set per op.
   void train(int stream, RandomKey random, GradientSink& sink, ops::LaneRecord& record);
+  // The same of several streams by one thread; the bits of each are those of train(). With
+  // options.held use by use in turn: what is held is held once for all of them.
+  struct Pass {
+    int stream = 0;
+    RandomKey random;
+    GradientSink* sink = nullptr;
+    ops::LaneRecord* record = nullptr;
+  };
+  void train_together(std::span<const Pass> passes);
   // Forward, loss and metrics in evaluation mode; samples from `valid` on are padding.
   void evaluate(int stream, std::int64_t valid, ops::LaneRecord& record);
   // With options.cache: forward of tokens [position, position + T) of a sequence whose earlier
   // tokens went through before.
   void infer(int stream, std::int64_t position);
-  // With options.cache: takes over the keys and values, on stream 0, of a program of the same model,
-  // cache and precision, which may read another number of tokens at once.
+  // With options.cache: takes over the keys and values, on stream 0, of a program of the same
+  // model, cache and precision, which may read another number of tokens at once.
   void continue_from(const Program& other);
 
   std::int64_t largest_tensor() const;  // elements of the largest activation
-  double flops() const;  // forward + backward of one microbatch
+  double flops() const;                 // forward + backward of one microbatch
   // With Precision::kBf16: the layers whose convolutions stay in fp32, where bf16 would be slower.
   std::vector<std::string> layers_left_in_fp32() const;
   std::vector<LedgerRow> ledger() const;

@@ -20,6 +20,7 @@
 namespace lockstep::ops {
 
 enum class Mode : std::uint8_t { kTrain, kEvaluate };
+enum class Reader : std::uint8_t { kForward, kBackward };  // of packed weights
 
 // The arithmetic of matrix products and convolutions. kBf16: factors rounded to bf16 (nearest,
 // even), products summed in fp32. Everything else, and all memory between ops, is fp32.
@@ -79,6 +80,11 @@ class Op {
   virtual std::size_t packed_bytes() const { return 0; }
   virtual void pack(const float* const* /*parameters*/, void* /*packed*/,
                     Stream* /*stream*/) const {}
+  // At least the part of that which one direction reads: for weights that are packed for each use.
+  virtual void pack_for(Reader /*reader*/, const float* const* parameters, void* packed,
+                        Stream* stream) const {
+    pack(parameters, packed, stream);
+  }
   // Whether backward reads these tensors: what it does not read need not live that long.
   virtual bool backward_needs_inputs() const { return true; }
   virtual bool backward_needs_output() const { return false; }

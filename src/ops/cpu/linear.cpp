@@ -71,9 +71,15 @@ class LinearOp : public Op {
   std::size_t packed_bytes() const override {
     return data_begin() + (d_.need_d_input ? data_.packed_bytes() : 0);
   }
-  void pack(const float* const* parameters, void* packed, Stream* /*stream*/) const override {
-    forward_.pack(parameters[0], packed);
-    if (d_.need_d_input && data_.packed_bytes() > 0) {
+  void pack(const float* const* parameters, void* packed, Stream* stream) const override {
+    pack_for(Reader::kForward, parameters, packed, stream);
+    pack_for(Reader::kBackward, parameters, packed, stream);
+  }
+  void pack_for(Reader reader, const float* const* parameters, void* packed,
+                Stream* /*stream*/) const override {
+    if (reader == Reader::kForward) {
+      forward_.pack(parameters[0], packed);
+    } else if (d_.need_d_input && data_.packed_bytes() > 0) {
       data_.pack(parameters[0], static_cast<std::byte*>(packed) + data_begin());
     }
   }
