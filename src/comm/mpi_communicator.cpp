@@ -105,12 +105,21 @@ void MpiCommunicator::barrier() {
 }
 
 void MpiCommunicator::broadcast(std::span<std::byte> bytes, int root_rank) {
+  broadcast_over(world_, bytes, root_rank, "a broadcast");
+}
+
+void MpiCommunicator::node_broadcast(std::span<std::byte> bytes) {
+  broadcast_over(node_, bytes, 0, "the first rank of this node");
+}
+
+void MpiCommunicator::broadcast_over(MPI_Comm communicator, std::span<std::byte> bytes, int root,
+                                     const char* what) {
   for (const Chunk& chunk : chunks(static_cast<std::int64_t>(bytes.size()))) {
     MPI_Request request;
     check_mpi(
-        MPI_Ibcast(bytes.data() + chunk.begin, chunk.count, MPI_BYTE, root_rank, world_, &request),
+        MPI_Ibcast(bytes.data() + chunk.begin, chunk.count, MPI_BYTE, root, communicator, &request),
         "MPI_Ibcast");
-    complete(request, "a broadcast");
+    complete(request, what);
   }
 }
 
@@ -167,13 +176,6 @@ std::vector<std::int64_t> MpiCommunicator::node_gather(std::int64_t mine) {
             "MPI_Iallgather");
   complete(request, "the ranks of this node");
   return all;
-}
-
-void MpiCommunicator::node_broadcast(std::span<std::byte> bytes) {
-  MPI_Request request;
-  check_mpi(MPI_Ibcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, 0, node_, &request),
-            "MPI_Ibcast");
-  complete(request, "the first rank of this node");
 }
 
 std::unique_ptr<SharedWindow> MpiCommunicator::make_window(std::size_t bytes,

@@ -43,6 +43,8 @@ class MpiCommunicator final : public Communicator, public Waiter {
 
  private:
   std::int64_t reduce(std::int64_t value, MPI_Op op, const char* what);
+  void broadcast_over(MPI_Comm communicator, std::span<std::byte> bytes, int root,
+                      const char* what);
   void find_topology(const CommOptions& options);
 
   MPI_Comm world_ = MPI_COMM_NULL;
