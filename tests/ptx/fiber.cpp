@@ -106,7 +106,6 @@ void Fiber::prepare(Entry entry, void* argument) {
 
 void Fiber::take(Stack stack) {
   stack_ = stack;
-  unpoison(stack.low, stack.bytes);  // the last fiber to end here left red zones behind
   const auto top = reinterpret_cast<std::uintptr_t>(stack.low + stack.bytes) & ~std::uintptr_t{15};
   auto** slot = reinterpret_cast<void**>(top);
   *--slot = nullptr;
