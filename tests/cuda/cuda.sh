@@ -109,16 +109,22 @@ case $case in
       same "$reference" "$(digest 2 "$@" --set train.recompute=block)" "$precision, blocks computed again on 2 ranks"
     done ;;
   recall)
-    # The library may offer its algorithms in another order tomorrow; a run goes on with its own.
-    rm -rf "$dir"
-    set -- "${gpt[@]}" "${cuda[@]}"
-    reference=$(digest 1 "$@")
-    differs "$reference" "$(LOCKSTEP_EMULATION_WORST_FIRST=1 digest 1 "$@")" "other algorithms give another digest"
-    set -- "$@" --set "checkpoint.dir=$dir"
-    digest 1 "$@" --stop-after 2 > /dev/null
-    export LOCKSTEP_EMULATION_WORST_FIRST=1
-    digest 2 "$@" --resume --stop-after 3 > /dev/null
-    same "$reference" "$(digest 1 "$@" --resume)" "resumed with the algorithms of the checkpoint" ;;
+    # A library may offer its algorithms in another order tomorrow; a run goes on with its own.
+    recalls() {  # library, arguments
+      local library=$1 reference
+      shift
+      rm -rf "$dir"
+      set -- "$@" "${cuda[@]}"
+      reference=$(digest 1 "$@")
+      differs "$reference" "$(LOCKSTEP_EMULATION_WORST_FIRST=$library digest 1 "$@")" "$library's others give another digest"
+      set -- "$@" --set "checkpoint.dir=$dir"
+      digest 1 "$@" --stop-after 2 > /dev/null
+      LOCKSTEP_EMULATION_WORST_FIRST=$library digest 2 "$@" --resume --stop-after 3 > /dev/null
+      same "$reference" "$(LOCKSTEP_EMULATION_WORST_FIRST=$library digest 1 "$@" --resume)" \
+        "resumed with $library's algorithms of the checkpoint"
+    }
+    recalls cublaslt "${gpt[@]}"
+    recalls cudnn "${cnn[@]}" ;;
   accumulate)
     set -- "${mlp[@]}" --set train.accumulate=3 --set train.batch=24 --set log.window=1
     rm -rf "$dir"

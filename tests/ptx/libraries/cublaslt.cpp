@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "tests/ptx/runtime/enqueue.h"
 
@@ -33,7 +34,8 @@ constexpr std::uint64_t kWorkspaceAlignment = 256;
 std::array<Algorithm, 3> offered() {
   auto all = kAlgorithms;
   const char* turned = std::getenv("LOCKSTEP_EMULATION_WORST_FIRST");
-  if (turned != nullptr && *turned == '1') std::reverse(all.begin(), all.end());
+  if (turned != nullptr && (*turned == '1' || std::string_view(turned) == "cublaslt"))
+    std::reverse(all.begin(), all.end());
   return all;
 }
 

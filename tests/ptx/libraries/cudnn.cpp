@@ -172,7 +172,7 @@ cudnnStatus_t run(cudnnHandle_t handle, const Descriptor& plan, const Descriptor
   if (engine.workspace > 0 && workspace == nullptr) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
   const cudaError_t queued = emulation::enqueue(handle->stream, "cudnnBackendExecute", [=] {
     if (engine.workspace > 0) std::memset(workspace, 0xFF, engine.workspace);
-    compute(problem, engine.spoils, data[0], data[1], data[2]);
+    compute(problem, engine, data[0], data[1], data[2]);
   });
   return queued == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED_CUDART;
 }

@@ -1,5 +1,5 @@
 // Convolutions in fp32, every sum in one order: samples, places of the output, places of the
-// kernel, channels.
+// kernel, channels; backwards: samples and places from the last to the first.
 #include <algorithm>
 
 #include "tests/ptx/libraries/cudnn_engines.h"
@@ -53,26 +53,31 @@ struct Packed {
 
 // each(sample, place of y, place of x, place of w), all but those in the padding.
 template <class Each>
-void for_places(const ConvolutionProblem& p, Each each) {
+void for_places(const ConvolutionProblem& p, bool backwards, Each each) {
   const auto &in = p.x.dimensions, &out = p.y.dimensions, &kernel = p.w.dimensions;
   std::array<std::int64_t, 3> o, k, i;
   const auto source = [&](int d) {
     i[d] = o[d] * p.stride[d] - p.padding[d] + k[d] * p.dilation[d];
     return i[d] >= 0 && i[d] < in[d + 2];
   };
-  for (std::int64_t n = 0; n < in[0]; ++n)
-    for (o[0] = 0; o[0] < out[2]; ++o[0])
-      for (o[1] = 0; o[1] < out[3]; ++o[1])
-        for (o[2] = 0; o[2] < out[4]; ++o[2])
-          for (k[0] = 0; k[0] < kernel[2]; ++k[0])
-            for (k[1] = 0; k[1] < kernel[3]; ++k[1])
-              for (k[2] = 0; k[2] < kernel[4]; ++k[2])
-                if (source(0) && source(1) && source(2)) each(n, o, i, k);
+  std::int64_t count = in[0];
+  for (int d = 0; d < 3; ++d) count *= out[d + 2] * kernel[d + 2];
+  for (std::int64_t at = 0; at < count; ++at) {
+    std::int64_t rest = backwards ? count - 1 - at : at;
+    const auto next = [&](std::int64_t extent) {
+      const std::int64_t digit = rest % extent;
+      rest /= extent;
+      return digit;
+    };
+    for (int d = 2; d >= 0; --d) k[d] = next(kernel[d + 2]);
+    for (int d = 2; d >= 0; --d) o[d] = next(out[d + 2]);
+    if (source(0) && source(1) && source(2)) each(rest, o, i, k);
+  }
 }
 
 }  // namespace
 
-void compute(const ConvolutionProblem& p, bool spoils, void* x, void* w, void* y) {
+void compute(const ConvolutionProblem& p, const Engine& engine, void* x, void* w, void* y) {
   const bool forward = p.operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
   const bool data = p.operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
   Packed px(p.x), pw(p.w), py(p.y);
@@ -81,7 +86,7 @@ void compute(const ConvolutionProblem& p, bool spoils, void* x, void* w, void* y
   if (!forward) py.read(y, p.type);
   const std::int64_t group_in = p.w.dimensions[1], out = p.w.dimensions[0];
   const std::int64_t group_out = out / (p.x.dimensions[1] / group_in);
-  for_places(p, [&](std::int64_t n, const auto& o, const auto& i, const auto& k) {
+  for_places(p, engine.backwards, [&](std::int64_t n, const auto& o, const auto& i, const auto& k) {
     float* const to = py.place(n, o[0], o[1], o[2]);
     float* const from = px.place(n, i[0], i[1], i[2]);
     for (std::int64_t c = 0; c < out; ++c) {
@@ -99,7 +104,7 @@ void compute(const ConvolutionProblem& p, bool spoils, void* x, void* w, void* y
     }
   });
   Packed& result = forward ? py : data ? px : pw;
-  if (spoils)
+  if (engine.spoils)
     for (float& value : result.values) value *= 1.25f;
   result.write(forward ? y : data ? x : w, p.type);
 }

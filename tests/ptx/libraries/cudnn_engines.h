@@ -32,13 +32,15 @@ struct Engine {
   std::vector<std::pair<cudnnBackendKnobType_t, std::int64_t>> knobs;
   std::int64_t workspace;
   bool spoils;  // breaks the contract of bits, and so gives numbers that no test lets pass
+  bool backwards = false;  // sums in the opposite order: other bits
 };
 // Best first. Those of the heuristics' mode A; the fallback mode has the one that takes everything.
+// With LOCKSTEP_EMULATION_WORST_FIRST=cudnn or 1 mode A has another that does, before all others.
 std::vector<Engine> engines_for(const ConvolutionProblem& p, int capability,
                                 cudnnBackendHeurMode_t mode);
 std::optional<Engine> find_engine(const ConvolutionProblem& p, int capability, std::int64_t index);
 
 // spoils: with a factor that shows.
-void compute(const ConvolutionProblem& p, bool spoils, void* x, void* w, void* y);
+void compute(const ConvolutionProblem& p, const Engine& engine, void* x, void* w, void* y);
 
 }  // namespace lockstep::stand_in
