@@ -9,6 +9,7 @@ option(LOCKSTEP_TEST_GPU "Run the CUDA tests on this machine's GPU instead of th
 set(LOCKSTEP_EMULATION ${PROJECT_BINARY_DIR}/tests/ptx)
 find_program(LOCKSTEP_PTXAS ptxas HINTS ${CUDAToolkit_BIN_DIR} REQUIRED)
 find_package(Python3 3.9 COMPONENTS Interpreter REQUIRED)
+add_custom_target(cuda_programs)  # all that the tests with the label cuda and scripts/gpu_check.sh run
 
 # How translated kernels are compiled for a checker. The address check's accesses are calls, without red
 # zones between the locals of a thread: registers are locals, compiling takes a quarter of the time.
@@ -140,6 +141,7 @@ function(lockstep_cuda_test_program target objects variant libraries)
   add_executable(${target} $<TARGET_OBJECTS:${objects}>)
   target_link_libraries(${target} PRIVATE ${libraries})
   target_link_options(${target} PRIVATE -Wl,--enable-new-dtags)
+  add_dependencies(cuda_programs ${target})
   if(NOT variant STREQUAL "plain")
     target_link_options(${target} PRIVATE -fsanitize=${variant})
   endif()
