@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -15,9 +16,24 @@ namespace {
 namespace fs = std::filesystem;
 using Entries = std::map<std::string, std::string>;
 
-// "  NAME is X in A and Y in B" for every name whose text differs.
-std::string differences(const std::string& title, const Entries& a, const Entries& b) {
+constexpr int kAlgorithmsShown = 5;
+
+// Long texts from a little before the first character that differs.
+std::string excerpt(const std::string& text, const std::string& other) {
+  constexpr std::size_t kShown = 60, kBefore = 16;
+  if (text.size() <= kShown) return text;
+  const auto apart = std::ranges::mismatch(text, other).in1 - text.begin();
+  const std::size_t begin =
+      std::min(std::max<std::size_t>(apart, kBefore) - kBefore, text.size() - kShown);
+  return (begin > 0 ? "..." : "") + text.substr(begin, kShown) +
+         (begin + kShown < text.size() ? "..." : "");
+}
+
+// "  NAME is X in A and Y in B" for every name whose text differs, or for the first few.
+std::string differences(const std::string& title, const Entries& a, const Entries& b,
+                        int shown = std::numeric_limits<int>::max()) {
   std::string text;
+  int found = 0;
   Entries all = a;
   all.insert(b.begin(), b.end());
   const auto value = [](const Entries& entries, const std::string& name) {
@@ -26,9 +42,12 @@ std::string differences(const std::string& title, const Entries& a, const Entrie
   };
   for (const auto& [name, ignored] : all) {
     if (value(a, name) == value(b, name)) continue;
-    text +=
-        fmt::format("{}: {} is {} in A and {} in B\n", title, name, value(a, name), value(b, name));
+    if (++found > shown) continue;
+    text += fmt::format("{}: {} is {} in A and {} in B\n", title, name,
+                        excerpt(value(a, name), value(b, name)),
+                        excerpt(value(b, name), value(a, name)));
   }
+  if (found > shown) text += fmt::format("{}: {} more differ\n", title, found - shown);
   return text;
 }
 
@@ -45,6 +64,18 @@ Entries json_entries(const std::string& text) {
   if (!json.is_object()) return {{"text", text.empty() ? "absent" : text}};
   for (const auto& [name, value] : json.items()) {
     entries[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  return entries;
+}
+
+// Of each problem the library's algorithm, which the environment has as one text of lines.
+Entries take_algorithms(Entries& environment) {
+  Entries entries;
+  const auto node = environment.extract("algorithms");
+  std::istringstream lines(node ? node.mapped() : "");
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t between = line.find(" = ");
+    if (between != line.npos) entries[line.substr(0, between)] = line.substr(between + 3);
   }
   return entries;
 }
@@ -142,8 +173,11 @@ Comparison compare_checkpoints(const fs::path& file_a, const fs::path& file_b) {
                               : "different\n" + what;
   result.text +=
       differences("run", toml_entries(a.text.resolved_run), toml_entries(b.text.resolved_run));
-  result.text += differences("environment", json_entries(a.text.environment),
-                             json_entries(b.text.environment));
+  Entries environment_a = json_entries(a.text.environment);
+  Entries environment_b = json_entries(b.text.environment);
+  result.text += differences("algorithm", take_algorithms(environment_a),
+                             take_algorithms(environment_b), kAlgorithmsShown);
+  result.text += differences("environment", environment_a, environment_b);
   return result;
 }
 

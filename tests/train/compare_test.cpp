@@ -90,6 +90,25 @@ TEST_F(Compare, lists_what_differs_in_progress_run_and_environment) {
   EXPECT_THAT(c.text, Not(HasSubstr("first difference")));
 }
 
+TEST_F(Compare, names_only_algorithms_that_differ_and_where) {
+  const std::string same(200, '0');
+  std::string lines_a, lines_b;
+  for (int i = 0; i < 8; ++i) {
+    lines_a += fmt::format("gemm {} = 130100 {}77{}\\n", i, same, same);
+    lines_b += fmt::format("gemm {} = 130100 {}7{}{}\\n", i, same, i == 1 ? "7" : "8", same);
+  }
+  text_a_.environment = "{\"algorithms\":\"" + lines_a + "attention = 1\\n\"}";
+  text_b_.environment = "{\"algorithms\":\"" + lines_b + "\"}";
+  const Comparison c = compare();
+  EXPECT_TRUE(c.equal);
+  EXPECT_THAT(c.text, HasSubstr("algorithm: gemm 0 is ...000000000000000770000"));
+  EXPECT_THAT(c.text, HasSubstr("... in A and ...000000000000000780000"));
+  EXPECT_THAT(c.text, HasSubstr("algorithm: attention is 1 in A and absent in B\n"));
+  EXPECT_THAT(c.text, HasSubstr("algorithm: 3 more differ\n"));
+  EXPECT_THAT(c.text, Not(HasSubstr("gemm 1")));
+  EXPECT_LT(c.text.size(), 2000u);
+}
+
 TEST_F(Compare, is_equal_when_only_the_environment_differs) {
   text_b_.environment = "{}";
   const Comparison c = compare();
