@@ -67,11 +67,10 @@ Floats parameters_of(const ParameterTable& table) {
   return flat;
 }
 
-// Inputs, random numbers and what comes of them of one lane.
+// What comes of one lane.
 struct Lane {
   Outcome outcome;
   ops::LaneRecord record;
-  RandomKey key;
 };
 
 void fill_stream(const Case& c, const Program& program, int stream, int lane) {
