@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "ops/isas.h"
@@ -50,6 +52,56 @@ TEST(Vector, sum_of_squares_is_finite_where_all_elements_are) {
         y[bad] = value;
         EXPECT_FALSE(std::isfinite(sum_of_squares(y.data(), 1023))) << bad << " " << value;
       }
+    }
+  });
+}
+
+// The nearest of the neighbours with an even last bit where both are as near, found in double.
+float nearest_bf16(float x) {
+  int exponent = 0;
+  const double fraction = std::frexp(static_cast<double>(x), &exponent);
+  const int precision = std::max(exponent, -125) - 8;  // the last bit's weight; bf16 has denormals
+  const double unit = std::ldexp(1.0, precision);
+  return static_cast<float>(std::nearbyint(std::ldexp(fraction, exponent) / unit) * unit);
+}
+
+TEST(Vector, rounds_to_the_nearest_bf16_and_ties_to_even_on_every_isa) {
+  std::vector<float> x;
+  for (std::uint32_t upper = 0; upper < 0x7f80; upper += 7) {
+    for (std::uint32_t lower : {0u, 1u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+      for (std::uint32_t sign : {0u, 1u})
+        x.push_back(std::bit_cast<float>(sign << 31 | upper << 16 | lower));
+    }
+  }
+  on_every_isa([&](Isa) {
+    std::vector<float> y(x.size() + 1, 7.0f);
+    round_to_bf16(y.data(), x.data(), static_cast<std::int64_t>(x.size()));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const float expected = nearest_bf16(x[i]);
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(y[i]), std::bit_cast<std::uint32_t>(expected))
+          << x[i] << ": " << y[i] << " instead of " << expected;
+    }
+    EXPECT_EQ(y.back(), 7.0f);
+    auto in_place = x;
+    round_to_bf16(in_place.data(), in_place.data(), static_cast<std::int64_t>(x.size()));
+    EXPECT_TRUE(std::equal(in_place.begin(), in_place.end(), y.begin()));
+  });
+}
+
+TEST(Vector, rounds_to_bf16_keeping_infinities_and_nans) {
+  on_every_isa([](Isa) {
+    const std::vector<std::uint32_t> words{0x7f800000, 0xff800000, 0x7f7fffff, 0x7f800001,
+                                           0xff80ffff, 0x7fc00000, 0x7fffffff, 0xffffffff};
+    std::vector<float> x(words.size());
+    std::memcpy(x.data(), words.data(), 4 * words.size());
+    round_to_bf16(x.data(), x.data(), static_cast<std::int64_t>(x.size()));
+    EXPECT_EQ(x[0], HUGE_VALF);
+    EXPECT_EQ(x[1], -HUGE_VALF);
+    EXPECT_EQ(x[2], HUGE_VALF);  // beyond the largest bf16 by more than half
+    for (std::size_t i = 3; i < x.size(); ++i) {
+      EXPECT_TRUE(std::isnan(x[i])) << i;
+      EXPECT_EQ(std::signbit(x[i]), words[i] >> 31 != 0) << i;
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(x[i]) & 0xffff, 0u) << i;
     }
   });
 }

@@ -11,6 +11,8 @@ void add(float* dst, const float* a, const float* b, std::int64_t n);
 // Sum of squares of up to 4096 elements: 16 accumulators in double, then a fixed tree
 // (NUMERICS.md 8). Not finite if and only if an element is not finite.
 double sum_of_squares(const float* x, std::int64_t n);
+// To bf16 and back: to nearest, ties to even; a NaN stays one. dst may be x.
+void round_to_bf16(float* dst, const float* x, std::int64_t n);
 void scale(float* x, float factor, std::int64_t n);
 
 // Optimizer updates of one block. g is the folded sum; the gradient is g * g_scale (1 / valid

@@ -66,6 +66,7 @@ struct Kernels {
   // lockstep/ops/vector.h
   void (*add)(float* dst, const float* a, const float* b, std::int64_t n);
   double (*sum_of_squares)(const float* x, std::int64_t n);
+  void (*round_to_bf16)(float* dst, const float* x, std::int64_t n);
   void (*scale)(float* x, float factor, std::int64_t n);
   void (*axpy)(float* p, const float* x, float factor, std::int64_t n);
   void (*sgd)(float* p, float* buffer, const float* g, std::int64_t n, const SgdStep& s);

@@ -16,6 +16,7 @@ extern const Kernels LOCKSTEP_KERNELS;
 const Kernels LOCKSTEP_KERNELS = {
     .add = add_loop,
     .sum_of_squares = sum_of_squares_loop,
+    .round_to_bf16 = round_to_bf16_loop,
     .scale = scale_loop,
     .axpy = axpy_loop,
     .sgd = sgd_loop,

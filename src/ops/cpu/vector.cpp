@@ -10,6 +10,10 @@ void add(float* dst, const float* a, const float* b, std::int64_t n) {
 
 double sum_of_squares(const float* x, std::int64_t n) { return kernels().sum_of_squares(x, n); }
 
+void round_to_bf16(float* dst, const float* x, std::int64_t n) {
+  kernels().round_to_bf16(dst, x, n);
+}
+
 void scale(float* x, float factor, std::int64_t n) { kernels().scale(x, factor, n); }
 
 void axpy(float* p, const float* x, float factor, std::int64_t n) {

@@ -20,6 +20,19 @@ double sum_of_squares_loop(const float* x, std::int64_t n) {
   return sum(total);
 }
 
+// A NaN whose set bits all lie in the lower half would become infinite without its quiet bit.
+void round_to_bf16_loop(float* dst, const float* x, std::int64_t n) {
+  const I upper = splat_int(static_cast<std::int32_t>(0xffff0000));
+  for_vectors(n, [=](std::int64_t i, auto lanes) {
+    const V v = load(x + i, lanes);
+    const I word = bits(v);
+    const I odd = shift_right<16>(word) & splat_int(1);
+    const I rounded = (word + splat_int(0x7fff) + odd) & upper;
+    const I quiet = (word | splat_int(0x400000)) & upper;
+    store(dst + i, select(v == v, from_bits(rounded), from_bits(quiet)), lanes);
+  });
+}
+
 void scale_loop(float* x, float factor, std::int64_t n) {
   const V f = splat(factor);
   for_vectors(n, [=](std::int64_t i, auto lanes) { store(x + i, load(x + i, lanes) * f, lanes); });
