@@ -34,12 +34,12 @@ Exchange::Exchange(MPI_Comm communicator, const FoldPlan& plan, const NodeMemory
     auto& begin = outbox_begin_.emplace_back();
     for (int b = 0; b < plan.buckets(); ++b) {
       begin.push_back(at);
-      at += plan.canonical(node) * plan.part(node, b, l).size();
+      at += plan.rows(node).floats(plan.part(node, b, l).size());
     }
   }
   for (int b = 0; b < plan.buckets(); ++b) {
     plan_pieces(b, inbox);
-    plan_results(b);
+    if (plan.returns()) plan_results(b);
   }
 }
 
@@ -56,7 +56,7 @@ Exchange::~Exchange() {
 float* Exchange::outbox_piece(int b, int local, const Range& range) const {
   const int node = plan_.topology.node();
   return memory_.outbox(local) + outbox_begin_[local][b] +
-         plan_.canonical(node) * (range.begin - plan_.part(node, b, local).begin);
+         plan_.rows(node).floats(range.begin - plan_.part(node, b, local).begin);
 }
 
 void Exchange::plan_pieces(int b, float*& inbox_end) {
@@ -64,23 +64,23 @@ void Exchange::plan_pieces(int b, float*& inbox_end) {
   const int me = topology.position, my_node = topology.node();
   for (int position = 0; position < topology.ranks(); ++position) {
     const int node = topology.node_of[position], local = position - topology.node_begin[node];
-    Piece in{overlap(plan_.part(node, b, local), plan_.shard(b, me)), plan_.canonical(node)};
+    Piece in{overlap(plan_.part(node, b, local), plan_.shard(b, me)), &plan_.rows(node),
+             plan_.canonical(node)};
     in.inbound = node != my_node;
     if (in.inbound) {
       in.base = inbox_end;
-      inbox_end += in.rows * in.range.size();
-      add_receive(piece_receives_[b], in.base, in.rows * in.range.size(), position, piece_tag(b));
+      inbox_end += in.floats();
+      add_receive(piece_receives_[b], in.base, in.floats(), position, piece_tag(b));
     } else {
       in.base = outbox_piece(b, local, in.range);
     }
     in_[b].push_back(in);
 
     Piece out{overlap(plan_.part(my_node, b, topology.local()), plan_.shard(b, position)),
-              plan_.canonical(my_node)};
+              &plan_.rows(my_node), plan_.canonical(my_node)};
     out.base = outbox_piece(b, topology.local(), out.range);
     if (node != my_node) {
-      add_send(piece_sends_[b], piece_bytes_[b], out.base, out.rows * out.range.size(), position,
-               piece_tag(b));
+      add_send(piece_sends_[b], piece_bytes_[b], out.base, out.floats(), position, piece_tag(b));
     }
     out_[b].push_back(out);
   }

@@ -11,19 +11,21 @@
 
 namespace lockstep::comm {
 
-// The overlap of a rank's part and an owner's shard in one bucket: `rows` canonical nodes of
-// range.size() elements each, one behind the other.
+// The overlap of a rank's part and an owner's shard in one bucket: canonical nodes of range.size()
+// elements each, one behind the other.
 struct Piece {
   Range range;
+  const PieceRows* form = nullptr;
   int rows = 0;
   float* base = nullptr;
   bool inbound = false;  // it comes by message
-  float* row(int i) const { return base + i * range.size(); }
+  float* row(int i) const { return form->at(base, i, range.size()); }
+  std::int64_t floats() const { return form->floats(range.size()); }
 };
 
 class Exchange {
  public:
-  // inbox: plan.inbox_elements floats. Keeps references to plan and memory.
+  // inbox: plan.inbox_floats floats. Keeps references to plan and memory.
   Exchange(MPI_Comm communicator, const FoldPlan& plan, const NodeMemory& memory, float* inbox);
   ~Exchange();
   Exchange(const Exchange&) = delete;

@@ -9,6 +9,7 @@
 #include "mpi_communicator.h"
 #include "mpi_sum.h"
 #include "node_split.h"
+#include "round_fold.h"
 #include "shared_window.h"
 #include "tree_fold.h"
 
@@ -26,6 +27,15 @@ MPI_Comm own_communicator(Communicator& communicator) {
 SumsIn sums_in(const Topology& topology, bool on_device, bool device_messages) {
   if (!on_device) return SumsIn::kHost;
   return topology.nodes() == 1 || device_messages ? SumsIn::kDevice : SumsIn::kStaged;
+}
+
+constexpr const char* kMeanwhile =
+    "Until then its ranks sum by messages, which is slower and gives the same bits";
+
+std::unique_ptr<SharedWindow> window_of(Communicator& communicator, const NodeSplit& nodes,
+                                        std::size_t bytes) {
+  if (nodes.here()) return std::make_unique<PrivateWindow>(bytes);
+  return communicator.make_window(bytes, "the gradient windows");
 }
 
 // Makes the plan, the windows and the devices' memory. What a node cannot have, its ranks do
@@ -75,12 +85,7 @@ bool Placement::make_window() {
   plan_ = std::make_unique<FoldPlan>(topology, layout_,
                                      sums_in(topology, device_ != nullptr, device_messages_));
   const std::size_t bytes = plan_->windows[topology.local()].bytes;
-  return nodes_.try_to(
-      [&] {
-        window_ = nodes_.here() ? std::make_unique<PrivateWindow>(bytes)
-                                : communicator_.make_window(bytes, "the gradient windows");
-      },
-      "Until then its ranks sum by messages, which is slower and gives the same bits");
+  return nodes_.try_to([&] { window_ = window_of(communicator_, nodes_, bytes); }, kMeanwhile);
 }
 
 // Devices may not reach each other's memory, and MPI may not take it.
@@ -120,20 +125,65 @@ bool Placement::make_devices() {
   return false;
 }
 
-std::string Placement::path() const {
-  const Topology& topology = plan_->topology;
+std::string path_text(const Topology& topology, const char* on_node, const char* between) {
   bool peers = false;
   for (int node = 0; node < topology.nodes(); ++node)
     peers |= topology.node_begin[node + 1] - topology.node_begin[node] > 1;
-  const char* const on_node = device_ == nullptr ? "shared windows" : "peers by CUDA IPC";
-  const char* const between = device_ == nullptr ? "messages"
-                              : device_messages_ ? "messages from device memory"
-                                                 : "pinned staging";
   std::string path;
   if (topology.ranks() == 1) return "one rank";
   if (peers) path = on_node;
   if (topology.nodes() > 1) path += (peers ? ", between nodes " : "") + std::string(between);
+  return path;
+}
+
+constexpr const char* kWindows = "shared windows";
+constexpr const char* kMessages = "messages";
+
+std::string Placement::path() const {
+  const bool host = device_ == nullptr;
+  const std::string path = path_text(plan_->topology, host ? kWindows : "peers by CUDA IPC",
+                                     host               ? kMessages
+                                     : device_messages_ ? "messages from device memory"
+                                                        : "pinned staging");
   return no_peers_.empty() ? path : path + " (" + no_peers_ + ")";
+}
+
+std::unique_ptr<Fold> make_round_fold(Communicator& communicator, const FoldLayout& layout,
+                                      const FoldArithmetic& arithmetic) {
+  NodeSplit nodes(communicator);
+  std::unique_ptr<RoundPlan> plan;
+  std::unique_ptr<SharedWindow> window;
+  do {
+    const Topology topology = nodes.topology();
+    plan = std::make_unique<RoundPlan>(topology, layout);
+    window.reset();
+  } while (!nodes.try_to(
+      [&] { window = window_of(communicator, nodes, plan->windows[plan->topology.local()].bytes); },
+      kMeanwhile));
+  const MPI_Comm messages = plan->several_nodes() ? own_communicator(communicator) : MPI_COMM_NULL;
+  std::string path = path_text(plan->topology, kWindows, kMessages);
+  return std::make_unique<RoundFold>(dynamic_cast<Waiter&>(communicator), std::move(plan),
+                                     std::move(window), messages, arithmetic, std::move(path));
+}
+
+// What only the host can do so far, and what MPI_Iallreduce cannot.
+void refuse_combinations(const FoldLayout& layout, ReduceKind kind, bool on_device) {
+  if (kind == ReduceKind::kMpi && on_device)
+    throw UserError(
+        "parallel.reduce = \"mpi\" adds in the host's memory and does not go with run.device = "
+        "\"cuda\"; use parallel.reduce = \"fold\", or run.device = \"cpu\" to compare them");
+  if (kind == ReduceKind::kMpi && layout.leaf == LeafType::kBf16)
+    throw UserError(
+        "precision.leaf = \"bf16\" rounds each lane's gradient, and parallel.reduce = \"mpi\" "
+        "knows no lanes; use precision.leaf = \"fp32\", or parallel.reduce = \"fold\"");
+  if (layout.leaf == LeafType::kBf16 && on_device)
+    throw UserError(
+        "precision.leaf = \"bf16\" does not go with run.device = \"cuda\" yet; use "
+        "precision.leaf = \"fp32\"");
+  if (layout.leaves == Leaves::kInRounds && on_device)
+    throw UserError(
+        "parallel.stage = 2 and 3 do not go with run.device = \"cuda\" yet; use parallel.stage = "
+        "1");
 }
 
 }  // namespace
@@ -141,6 +191,10 @@ std::string Placement::path() const {
 FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind,
                      bool on_device) {
   if (kind == ReduceKind::kMpi) return {0, MpiSum::private_bytes(topology, layout), 0};
+  if (layout.leaves == Leaves::kInRounds) {
+    const RoundPlan plan(topology, layout);
+    return {plan.windows[topology.local()].bytes, plan.private_bytes(), 0};
+  }
   const FoldPlan plan(topology, layout, sums_in(topology, on_device, false));
   return {plan.windows[topology.local()].bytes, plan.private_bytes(), plan.device_bytes()};
 }
@@ -153,14 +207,14 @@ std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& la
   LOCKSTEP_CHECK((device.device == nullptr) == (device.arithmetic == nullptr),
                  "a device folds with its own arithmetic");
   auto& waiter = dynamic_cast<Waiter&>(communicator);
+  refuse_combinations(layout, kind, device.device != nullptr);
+  LOCKSTEP_CHECK(layout.leaf == LeafType::kFp32 || arithmetic.round_to_bf16 != nullptr,
+                 "the fold cannot round its leaves");
   if (kind == ReduceKind::kMpi) {
-    if (device.device != nullptr)
-      throw UserError(
-          "parallel.reduce = \"mpi\" adds in the host's memory and does not go with run.device = "
-          "\"cuda\"; use parallel.reduce = \"fold\", or run.device = \"cpu\" to compare them");
     return std::make_unique<MpiSum>(waiter, communicator.topology(), layout, arithmetic,
                                     own_communicator(communicator));
   }
+  if (layout.leaves == Leaves::kInRounds) return make_round_fold(communicator, layout, arithmetic);
   Placement placement(communicator, layout, device.device);
   std::string path = placement.path();
   auto context = placement.context();

@@ -22,7 +22,16 @@ FoldContext::FoldContext(std::unique_ptr<FoldPlan> plan_, std::unique_ptr<Shared
       locals(plan.topology.local_ranks()),
       home(plan.layout.blocks.size()),
       messages(messages_) {
-  for (int b = 0; b < plan.buckets(); ++b) {
+  if (plan.values_travel()) {
+    const Shards shards(plan.layout, plan.topology.ranks());
+    for (std::size_t block = 0; block < home.size(); ++block) {
+      const int owner = shards.owner(static_cast<int>(block));
+      home[block] =
+          plan.topology.node_of[owner] == node ? owner - plan.topology.node_begin[node] : -1;
+    }
+    values.emplace(messages, plan.topology, plan.values.ranges, sizeof(double));
+  }
+  for (int b = 0; b < plan.buckets() && !values; ++b) {
     const auto& cut = plan.parts(node, b);
     for (int l = 0; l < locals; ++l) {
       for (int block = cut[l]; block < cut[l + 1]; ++block) home[block] = l;
@@ -31,7 +40,7 @@ FoldContext::FoldContext(std::unique_ptr<FoldPlan> plan_, std::unique_ptr<Shared
   if (plan.where == SumsIn::kStaged)
     pinned_ = devices->device().pin(memory.window(local), plan.windows[local].bytes);
   if (!plan.several_nodes()) return;
-  const auto inbox_bytes = static_cast<std::size_t>(plan.inbox_elements) * sizeof(float);
+  const auto inbox_bytes = static_cast<std::size_t>(plan.inbox_floats) * sizeof(float);
   void* inbox = nullptr;
   if (plan.where == SumsIn::kDevice) {
     device_inbox_ = devices->device().allocate(inbox_bytes, "partial sums from other nodes");
@@ -46,6 +55,7 @@ FoldContext::FoldContext(std::unique_ptr<FoldPlan> plan_, std::unique_ptr<Shared
 // A device's memory may go only when no peer has it mapped.
 FoldContext::~FoldContext() {
   exchange.reset();
+  values.reset();
   const bool orderly = std::uncaught_exceptions() == 0;
   if (messages != MPI_COMM_NULL && orderly) MPI_Comm_free(&messages);
   if (pinned_) devices->device().unpin(memory.window(local));

@@ -10,6 +10,7 @@
 #include "exchange.h"
 #include "node_memory.h"
 #include "pages.h"
+#include "record_messages.h"
 
 namespace lockstep::comm {
 
@@ -22,16 +23,21 @@ class FoldContext {
   FoldContext(const FoldContext&) = delete;
   FoldContext& operator=(const FoldContext&) = delete;
 
-  double* value_place(int block) const { return memory.block_values(home[block]) + block; }
+  // Of any block after the step; of those that this rank sums while it does.
+  double* value_place(int block) const {
+    if (values) return reinterpret_cast<double*>(values->record(plan.values.place[block]));
+    return memory.block_values(home[block]) + block;
+  }
 
   const std::unique_ptr<FoldPlan> owned_plan;
   const FoldPlan& plan;
   const std::unique_ptr<DeviceWindows> devices;  // null: all sums are made on the host
   const NodeMemory memory;
   const int node, local, locals;
-  std::vector<int> home;  // block -> local rank that holds its sum
+  std::vector<int> home;  // block -> local rank that holds its sum; -1: on another node
   MPI_Comm messages;
-  std::optional<Exchange> exchange;  // several nodes
+  std::optional<Exchange> exchange;      // several nodes
+  std::optional<RecordMessages> values;  // FoldPlan::values_travel(): the blocks' values, by owner
 
  private:
   Pages inbox_;

@@ -21,7 +21,7 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   for (int node = 0; node < topology.nodes(); ++node) {
     const int first = topology.node_begin[node], last = topology.node_begin[node + 1];
     const auto nodes = canonical_nodes({lanes[first].begin, lanes[last - 1].end}, layout.lanes);
-    canonical_.push_back(static_cast<int>(nodes.size()));
+    rows_.emplace_back(nodes, layout.lanes, layout.leaf);
     owner_nodes.insert(owner_nodes.end(), nodes.begin(), nodes.end());
     auto& cuts = parts_.emplace_back();
     for (const BucketBlocks& b : blocks) cuts.push_back(cut_blocks(layout, b, last - first));
@@ -41,17 +41,24 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   for (int node = 0; node < topology.nodes(); ++node) {
     if (node == topology.node()) continue;
     for (int b = 0; b < buckets(); ++b) {
-      inbox_elements += canonical_[node] * shard(b, topology.position).size();
+      inbox_floats += rows(node).floats(shard(b, topology.position).size());
     }
   }
   std::int64_t tile = 0;
   for (const Range& block : layout.blocks) tile = std::max(tile, block.size());
   tile = static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile), 64));
-  const int tiles = where == SumsIn::kHost ? std::max(local_program.scratch, owner_program.scratch)
+  int narrow_rows = 0;  // unpacked to a tile each
+  for (const PieceRows& rows : rows_) narrow_rows += several_nodes() ? rows.narrow_rows() : 0;
+  const int tiles = where == SumsIn::kHost
+                        ? std::max(local_program.scratch, owner_program.scratch + narrow_rows)
                     : where == SumsIn::kStaged ? owner_program.scratch
                                                : 0;
   tile_bytes = static_cast<std::size_t>(tiles * tile) * sizeof(float);
   record_bytes = several_nodes() ? static_cast<std::size_t>(layout.lanes) * layout.record_bytes : 0;
+  if (values_travel()) {
+    values = OwnedValues(Shards(layout, topology.ranks()));
+    value_bytes = layout.blocks.size() * sizeof(double);
+  }
   if (on_device()) return;
   scratch_bytes = static_cast<std::size_t>(stores[topology.local()].streams_with_scratch() *
                                            scratch_buckets() * largest_bucket()) *
@@ -78,11 +85,11 @@ Range FoldPlan::shard(int b, int position) const {
 
 std::size_t FoldPlan::outbox_of(int local) const {
   if (!several_nodes()) return 0;
-  std::int64_t elements = 0;
+  std::int64_t floats = 0;
   for (int b = 0; b < buckets(); ++b) {
-    elements += canonical_[topology.node()] * part(topology.node(), b, local).size();
+    floats += rows(topology.node()).floats(part(topology.node(), b, local).size());
   }
-  return static_cast<std::size_t>(elements) * sizeof(float);
+  return static_cast<std::size_t>(floats) * sizeof(float);
 }
 
 // Peers map whole multiples of 2 MiB, so that what else lies there is this rank's too.
@@ -115,7 +122,7 @@ WindowLayout FoldPlan::window_of(int local) const {
   w.record_set =
       round_up(static_cast<std::size_t>(stores[local].lanes.size()) * layout.record_bytes, 64);
   w.records = place(2 * w.record_set, 64);
-  w.block_values = place(layout.blocks.size() * sizeof(double), 64);
+  w.block_values = place(values_travel() ? 0 : layout.blocks.size() * sizeof(double), 64);
   w.slot_bytes = round_up(static_cast<std::size_t>(layout.flat_elements) * sizeof(float), kPage);
   w.slots = place(on_device() ? 0 : stores[local].slots * w.slot_bytes, kPage);
   w.results = place(where == SumsIn::kStaged ? w.slot_bytes : 0, kPage);
@@ -126,15 +133,15 @@ WindowLayout FoldPlan::window_of(int local) const {
 
 std::size_t FoldPlan::private_bytes() const {
   const std::size_t inbox =
-      where == SumsIn::kDevice ? 0 : static_cast<std::size_t>(inbox_elements) * sizeof(float);
+      where == SumsIn::kDevice ? 0 : static_cast<std::size_t>(inbox_floats) * sizeof(float);
   return round_up(tile_bytes, kPage) + round_up(scratch_bytes, kPage) +
-         round_up(record_bytes, kPage) + round_up(inbox, kPage);
+         round_up(record_bytes, kPage) + round_up(value_bytes, kPage) + round_up(inbox, kPage);
 }
 
 std::size_t FoldPlan::device_bytes() const {
   if (!on_device()) return 0;
   const std::size_t inbox =
-      where == SumsIn::kDevice ? static_cast<std::size_t>(inbox_elements) * sizeof(float) : 0;
+      where == SumsIn::kDevice ? static_cast<std::size_t>(inbox_floats) * sizeof(float) : 0;
   const DeviceLayout& mine = devices[topology.local()];
   return mine.bytes + inbox + stores[topology.local()].busy_streams() * mine.slot_bytes +
          layout.blocks.size() * (sizeof(TreeBlock) + sizeof(double));

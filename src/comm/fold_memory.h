@@ -8,6 +8,8 @@
 #include "fold_plan.h"
 #include "lockstep/comm/communicator.h"
 #include "lockstep/comm/fold.h"
+#include "owned_values.h"
+#include "piece_rows.h"
 
 namespace lockstep::comm {
 
@@ -58,10 +60,16 @@ struct FoldPlan {
   const std::vector<int>& shards(int b) const { return shards_[b]; }
   Range part(int node, int b, int local) const;
   Range shard(int b, int position) const;
-  int canonical(int node) const { return canonical_[node]; }  // nodes of the tree that leave a node
+  // The nodes of the tree that leave a node.
+  const PieceRows& rows(int node) const { return rows_[node]; }
+  int canonical(int node) const { return rows_[node].size(); }
   std::int64_t largest_bucket() const;
   int scratch_buckets() const;
   bool on_device() const { return where != SumsIn::kHost; }
+  // Sums go back from their owners to all nodes. A device's always do, whoever reads them.
+  bool returns() const { return layout.sums == SumsTo::kEveryRank || on_device(); }
+  // Only owners have the sums, and what everybody needs of them are the blocks' values.
+  bool values_travel() const { return several_nodes() && !returns(); }
 
   Topology topology;
   FoldLayout layout;
@@ -75,8 +83,9 @@ struct FoldPlan {
   std::vector<Node> owner_nodes;
   TileProgram local_program;  // all stores' remaining nodes -> the node's canonical nodes
   TileProgram owner_program;  // all nodes' canonical nodes -> the sum
-  std::int64_t inbox_elements = 0;
-  std::size_t tile_bytes = 0, scratch_bytes = 0, record_bytes = 0;  // private
+  OwnedValues values;         // where they travel
+  std::int64_t inbox_floats = 0;
+  std::size_t tile_bytes = 0, scratch_bytes = 0, record_bytes = 0, value_bytes = 0;  // private
   std::size_t private_bytes() const;
   std::size_t device_bytes() const;  // of this rank
 
@@ -86,7 +95,7 @@ struct FoldPlan {
   std::size_t outbox_of(int local) const;
   std::vector<std::vector<std::vector<int>>> parts_;  // node, bucket
   std::vector<std::vector<int>> shards_;              // bucket
-  std::vector<int> canonical_;
+  std::vector<PieceRows> rows_;                       // node
 };
 
 Range overlap(const Range& a, const Range& b);

@@ -67,10 +67,14 @@ void HostEngine::fold_part_for_owners(int b) {
     const Piece& piece = context_.exchange->piece_out(b, owner);
     const Range& range = plan.layout.blocks[block];
     set_sources(range);
+    const std::int64_t at = range.begin - piece.range.begin;
     for (int row = 0; row < piece.rows; ++row) {
-      runner_.set_out(row, piece.row(row) + range.begin - piece.range.begin);
+      if (!piece.form->narrow(row)) runner_.set_out(row, piece.row(row) + at);
     }
     runner_.run(range.size());
+    for (int row = 0; row < piece.rows; ++row) {
+      if (piece.form->narrow(row)) pack_bf16(piece.row(row), at, runner_.moved(row), range.size());
+    }
   }
 }
 

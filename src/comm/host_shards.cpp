@@ -12,6 +12,8 @@ std::int64_t tile_floats(const FoldPlan& plan) {
 
 HostShards::HostShards(FoldContext& context, const FoldArithmetic& arithmetic, float* tiles)
     : context_(context),
+      unpacked_(tiles + context.plan.owner_program.scratch * tile_floats(context.plan)),
+      tile_floats_(tile_floats(context.plan)),
       arithmetic_(arithmetic),
       runner_(context.plan.owner_program, arithmetic, tiles, tile_floats(context.plan)),
       cursor_(context.plan.topology.nodes()) {}
@@ -25,12 +27,18 @@ void HostShards::fold(int b) {
   std::fill(cursor_.begin(), cursor_.end(), 0);
   for (int block = first; block < last; ++block) {
     const Range& range = plan.layout.blocks[block];
-    int source = 0;
+    int source = 0, narrow = 0;
     for (int node = 0; node < topology.nodes(); ++node) {
       while (block >= plan.parts(node, b)[cursor_[node] + 1]) ++cursor_[node];
       const Piece& piece = context_.exchange->piece_in(b, node, cursor_[node]);
       for (int row = 0; row < piece.rows; ++row) {
-        runner_.set_source(source++, piece.row(row) + range.begin - piece.range.begin);
+        const float* at = piece.row(row) + range.begin - piece.range.begin;
+        if (piece.form->narrow(row)) {
+          float* const tile = unpacked_ + narrow++ * tile_floats_;
+          unpack_bf16(tile, piece.row(row), range.begin - piece.range.begin, range.size());
+          at = tile;
+        }
+        runner_.set_source(source++, at);
       }
     }
     float* const sum = context_.memory.result(context_.home[block]) + range.begin;
@@ -42,6 +50,7 @@ void HostShards::fold(int b) {
 
 void HostShards::sum_returned(int b) {
   const FoldPlan& plan = context_.plan;
+  if (!plan.returns()) return;
   const Topology& topology = plan.topology;
   const auto& cut = plan.parts(context_.node, b);
   int owner = 0;

@@ -17,6 +17,8 @@ class HostShards {
 
  private:
   FoldContext& context_;
+  float* const unpacked_;  // a tile for each narrow row
+  const std::int64_t tile_floats_;
   FoldArithmetic arithmetic_;
   TileRunner runner_;
   std::vector<int> cursor_;  // node -> local rank, while a shard is folded

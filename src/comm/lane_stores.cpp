@@ -52,13 +52,17 @@ float* LaneStores::leaf(int stream, std::int64_t lane, int bucket) {
 bool LaneStores::push(int stream, std::int64_t lane, int bucket) {
   const auto& s = stores_.streams[stream];
   const Arrival& here = arrival(stream, lane);
-  if (!here.merges.empty()) {
+  const bool rounds = layout_.leaf == LeafType::kBf16;
+  if (rounds || !here.merges.empty()) {
     const ScopedTimer timer(seconds_[stream].value);
-    const float* arriving =
-        here.slot < 0 ? scratch(stream, bucket) - layout_.buckets[bucket].begin : nullptr;
+    float* const arriving = leaf(stream, lane, bucket) - layout_.buckets[bucket].begin;
     // Block by block through all merges: a block stays in cache on its way up the tree.
     for (int i = blocks_[bucket].first; i < blocks_[bucket].last; ++i) {
       const Range& block = layout_.blocks[i];
+      if (rounds) {
+        float* const x = arriving + block.begin;
+        arithmetic_.round_to_bf16(x, x, block.size());
+      }
       for (const Merge& merge : here.merges) {
         float* into = slot(s.first_slot + merge.into) + block.begin;
         const float* from =

@@ -22,6 +22,7 @@ TreeFold::TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context,
       locals_(context_->locals),
       peer_bytes_(plan_.buckets()),
       streams_(plan_.layout.streams) {
+  for (int s = 0; s < plan_.layout.streams; ++s) cursors_.add(engine_->lanes(s));
   for (int b = 0; b < plan_.buckets(); ++b) {
     const std::int64_t part = plan_.part(node_, b, local_).size();
     for (int l = 0; l < locals_; ++l) {
@@ -30,7 +31,7 @@ TreeFold::TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context,
           part * static_cast<std::int64_t>(plan_.stores[l].remaining.size() * sizeof(float));
       if (!exchange_) continue;
       const Piece& piece = exchange_->piece_in(b, node_, l);
-      peer_bytes_[b] += piece.rows * piece.range.size() * static_cast<std::int64_t>(sizeof(float));
+      peer_bytes_[b] += piece.floats() * static_cast<std::int64_t>(sizeof(float));
     }
   }
   for (int l = 0; l < locals_; ++l) {
@@ -252,6 +253,12 @@ void TreeFold::finish(std::int64_t step) {
     waiter_.wait({"the sending of sums", -1, step}, [this] { return exchange_->all_sent(); });
     counters_.bytes_sent += exchange_->bytes_sent_since_last();
   }
+  if (context_->values) {  // after the records on every rank: collectives match in this order
+    context_->values->start();
+    waiter_.wait({"the blocks' sums of squares", -1, step},
+                 [this] { return context_->values->test(); });
+    counters_.bytes_sent += context_->values->bytes_per_step();
+  }
   counters_.wait.exposed += seconds_now() - start - (engine_->folding() - folded_before);
   for (StreamState& state : streams_) {
     counters_.wait.exposed += state.waited;
@@ -262,12 +269,14 @@ void TreeFold::finish(std::int64_t step) {
   records_published_ = begun_ = false;
   stored_ = 0;
   parts_ = shards_ = returns_ = {};
+  cursors_.begin_step();
   ++round_;
 }
 
 const void* TreeFold::record(std::int64_t lane) const { return record_place(lane, round_ - 1); }
 
 const float* TreeFold::sum(int block) const {
+  LOCKSTEP_CHECK(context_->home[block] >= 0, "block {} is owned on another node", block);
   return memory_.sum(context_->home[block]) + plan_.layout.blocks[block].begin;
 }
 

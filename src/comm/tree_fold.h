@@ -12,6 +12,7 @@
 
 #include "fold_context.h"
 #include "fold_engine.h"
+#include "lane_cursors.h"
 #include "record_messages.h"
 #include "wait.h"
 
@@ -23,7 +24,8 @@ class TreeFold final : public Fold {
   TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context, std::unique_ptr<FoldEngine> engine,
            std::string path);
 
-  LaneRange lanes(int stream) const override { return engine_->lanes(stream); }
+  std::int64_t next(int stream) override { return cursors_.next(stream); }
+  std::vector<LaneRange> home(int stream) const override { return {cursors_.lanes(stream)}; }
   float* leaf(int stream, std::int64_t lane, int bucket) override;
   void open(int stream, Stream& work) override { engine_->open(stream, work); }
   void mark(int stream, int bucket, Stream& work) override { engine_->mark(stream, bucket, work); }
@@ -70,6 +72,7 @@ class TreeFold final : public Fold {
   std::optional<Exchange>& exchange_;
   const int node_, local_, locals_;
   std::optional<RecordMessages> record_messages_;
+  LaneCursors cursors_;
   std::vector<int> lane_home_;            // lane -> local rank that holds its record, on one node
   std::vector<std::int64_t> peer_bytes_;  // bucket -> read from peers' windows
 

@@ -93,7 +93,7 @@ TEST(FoldPlan, keeps_bytes_as_the_ledger_says) {
   EXPECT_EQ(plan.stores[0].slots, 3);
   EXPECT_EQ(plan.windows[0].slot_bytes, 4u * 12288);
   EXPECT_EQ(plan.scratch_bytes, 2u * 4 * 8192);
-  EXPECT_EQ(plan.inbox_elements, 0);
+  EXPECT_EQ(plan.inbox_floats, 0);
 }
 
 }  // namespace
