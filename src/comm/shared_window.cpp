@@ -37,10 +37,8 @@ class File {
 
 class FileWindow final : public SharedWindow {
  public:
-  FileWindow(int fd, std::vector<std::int64_t> begin, std::vector<std::int64_t> bytes)
-      : pages_(fd, static_cast<std::size_t>(begin.back())),
-        begin_(std::move(begin)),
-        bytes_(std::move(bytes)) {}
+  FileWindow(Pages pages, std::vector<std::int64_t> begin, std::vector<std::int64_t> bytes)
+      : pages_(std::move(pages)), begin_(std::move(begin)), bytes_(std::move(bytes)) {}
   std::byte* part(int local_rank) const override { return pages_.data() + begin_[local_rank]; }
   std::size_t bytes(int local_rank) const override { return bytes_[local_rank]; }
 
@@ -57,13 +55,16 @@ std::int64_t free_shared_memory() {
   return limit_ >= 0 ? std::min(free, limit_) : free;
 }
 
-// posix_fallocate of this rank's own part, so that its pages lie on this rank's memory node, and
-// so that a lack of space is an error now and not a SIGBUS at the first touch.
-int reserve(int fd, std::int64_t begin, std::int64_t bytes) {
+// The error of posix_fallocate, or 0.
+int reserve(int fd, std::span<const ByteRange> ranges) {
   int code = 0;
-  do {
-    code = bytes > 0 ? ::posix_fallocate(fd, begin, bytes) : 0;
-  } while (code == EINTR);
+  for (const ByteRange& range : ranges) {
+    if (range.begin == range.end) continue;
+    do {
+      code = ::posix_fallocate(fd, range.begin, range.end - range.begin);
+    } while (code == EINTR);
+    if (code != 0) break;
+  }
   return code;
 }
 
@@ -73,11 +74,11 @@ struct Offer {  // of local rank 0 to its peers
   int code = 0;
 };
 
-Offer create(std::int64_t total) {
+Offer create(std::int64_t bytes, std::int64_t reserved) {
   static int count = 0;
   Offer offer;
   offer.free = free_shared_memory();
-  if (offer.free < total) {
+  if (offer.free < reserved) {
     offer.code = ENOSPC;
     return offer;
   }
@@ -90,7 +91,7 @@ Offer create(std::int64_t total) {
   if (file.fd() < 0) {
     offer.code = errno;
     offer.name[0] = '\0';
-  } else if (::ftruncate(file.fd(), total) != 0) {
+  } else if (::ftruncate(file.fd(), bytes) != 0) {
     offer.code = errno;
   }
   return offer;
@@ -99,6 +100,36 @@ Offer create(std::int64_t total) {
 }  // namespace
 
 void set_shared_memory_limit(std::int64_t bytes) { limit_ = bytes; }
+
+Pages make_shared_pages(MpiCommunicator& communicator, std::int64_t bytes,
+                        std::span<const ByteRange> mine, const std::string& purpose) {
+  const int local = communicator.topology().local();
+  std::int64_t own = 0, all = 0;
+  for (const ByteRange& range : mine) own += range.end - range.begin;
+  for (const std::int64_t reserved : communicator.node_gather(own)) all += reserved;
+  Offer offer;
+  if (local == 0) offer = create(bytes, all);
+  communicator.node_broadcast(std::as_writable_bytes(std::span(&offer, 1)));
+
+  const auto worst = [&](int code) {
+    const auto codes = communicator.node_gather(code);
+    return static_cast<int>(*std::max_element(codes.begin(), codes.end()));
+  };
+  const File file(offer.code == 0 ? ::shm_open(offer.name.data(), O_RDWR, 0) : -1);
+  int code = worst(offer.code != 0 ? offer.code : file.fd() < 0 ? errno : 0);
+  if (local == 0 && offer.name[0] != '\0') ::shm_unlink(offer.name.data());
+  if (code == 0) code = worst(reserve(file.fd(), mine));
+  if (code != 0) {
+    throw UserError(
+        "/dev/shm on {} cannot hold {}: {} ranks need {}, {} are free ({}). Make it larger "
+        "(mount -o remount,size=... /dev/shm, or --shm-size for a container) or start fewer ranks "
+        "here",
+        communicator.host(), purpose, communicator.topology().local_ranks(),
+        bytes_text(static_cast<double>(all)), bytes_text(static_cast<double>(offer.free)),
+        std::strerror(code));
+  }
+  return Pages(file.fd(), static_cast<std::size_t>(bytes));
+}
 
 std::unique_ptr<SharedWindow> make_shared_window(MpiCommunicator& communicator, std::size_t bytes,
                                                  const std::string& purpose) {
@@ -109,27 +140,9 @@ std::unique_ptr<SharedWindow> make_shared_window(MpiCommunicator& communicator, 
     begin.push_back(begin.back() +
                     static_cast<std::int64_t>(round_up(static_cast<std::size_t>(size), kPage)));
   }
-  Offer offer;
-  if (local == 0) offer = create(begin.back());
-  communicator.node_broadcast(std::as_writable_bytes(std::span(&offer, 1)));
-
-  const auto worst = [&](int mine) {
-    const auto codes = communicator.node_gather(mine);
-    return static_cast<int>(*std::max_element(codes.begin(), codes.end()));
-  };
-  const File file(offer.code == 0 ? ::shm_open(offer.name.data(), O_RDWR, 0) : -1);
-  int code = worst(offer.code != 0 ? offer.code : file.fd() < 0 ? errno : 0);
-  if (local == 0 && offer.name[0] != '\0') ::shm_unlink(offer.name.data());
-  if (code == 0) code = worst(reserve(file.fd(), begin[local], begin[local + 1] - begin[local]));
-  if (code != 0) {
-    throw UserError(
-        "/dev/shm on {} cannot hold {}: {} ranks need {}, {} are free ({}). Make it larger "
-        "(mount -o remount,size=... /dev/shm, or --shm-size for a container) or start fewer ranks "
-        "here",
-        communicator.host(), purpose, sizes.size(), bytes_text(static_cast<double>(begin.back())),
-        bytes_text(static_cast<double>(offer.free)), std::strerror(code));
-  }
-  return std::make_unique<FileWindow>(file.fd(), begin, sizes);
+  const ByteRange mine{begin[local], begin[local + 1]};
+  return std::make_unique<FileWindow>(
+      make_shared_pages(communicator, begin.back(), std::span(&mine, 1), purpose), begin, sizes);
 }
 
 }  // namespace lockstep::comm

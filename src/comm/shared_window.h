@@ -1,8 +1,10 @@
-// A node's shared memory: one file under /dev/shm, a page-aligned part per rank, unlinked as soon
-// as all have it open, so that a crash leaves nothing behind. Knows nothing of what lies in it.
+// A node's shared memory: one file under /dev/shm, unlinked as soon as all have it open, so that a
+// crash leaves nothing behind. A window is such a file cut into a page-aligned part per rank. Knows
+// nothing of what lies in it.
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +26,18 @@ class PrivateWindow final : public SharedWindow {
   std::size_t bytes_;
 };
 
+struct ByteRange {
+  std::int64_t begin = 0, end = 0;
+};
+
+// A file of `bytes`, mapped whole by each rank of the node. Each reserves the ranges of whole pages
+// that it names, so that they lie on its memory node and a lack of space is an error now and not a
+// SIGBUS at the first touch; what no rank reserves costs nothing and must not be touched.
 // Collective over the node; throws the same UserError on all its ranks.
+Pages make_shared_pages(MpiCommunicator& communicator, std::int64_t bytes,
+                        std::span<const ByteRange> mine, const std::string& purpose);
+
+// The same with a part of its own for each rank.
 std::unique_ptr<SharedWindow> make_shared_window(MpiCommunicator& communicator, std::size_t bytes,
                                                  const std::string& purpose);
 
