@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Ranks on two hosts with a network between them. Arguments: the program, a data file, the case.
+# Ranks on two hosts with a network between them. Arguments: the program (of the case collectives: its test), a
+# data file, the case.
 set -euo pipefail
 program=$1 data=$2 case=$3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -43,5 +44,9 @@ case $case in
     same "$reference" "$(on_hosts 100 "$mpirun" --host host-a:2,host-b:2 --map-by node -np 4)" \
       "2 + 2 ranks, round-robin, at 100 Mbit/s"
     same "$reference" "$(on_hosts 1000 "$mpirun" --host host-a:1,host-b:2 -np 3)" "1 + 2 ranks" ;;
+  collectives)
+    for rate in 100 1000; do
+      "$here/two_hosts.sh" $rate "$mpirun" --host host-a:3,host-b:2 --map-by node -np 5 "$program"
+    done ;;
   *) echo "no case '$case'" >&2; exit 2 ;;
 esac
