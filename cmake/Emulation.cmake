@@ -83,17 +83,18 @@ function(lockstep_translate_kernels out folder)
 endfunction()
 
 # lockstep_cuda_test(NAME SOURCES ... LIBS components... [RANKS 1 2 4] [ORDERS 0 1 7] [RACE] [ADDRESS]
-#                    [ENVIRONMENT A=b ...] [ARGS ...] [TIMEOUT seconds]): a GoogleTest program tests_NAME
+#                    [NO_RACE Thing.test ...] [ENVIRONMENT A=b ...] [ARGS ...] [TIMEOUT seconds]): a GoogleTest program tests_NAME
 # which uses CUDA, run under the emulation once for each order of threads (0 up, 1 down, n shuffled by
 # seed n) as NAME.orderN, and for each count in RANKS as NAME.npR.orderN; RACE and ADDRESS add NAME.race
 # and NAME.address, on kernels built with the thread and the address sanitizer and with
-# LOCKSTEP_TINY=race or address (tests/support/tiny.h). With LOCKSTEP_TEST_GPU: NAME, once, on the GPU.
+# LOCKSTEP_TINY=race or address (tests/support/tiny.h); tests named NO_RACE, of minutes there, are not in
+# NAME.race. With LOCKSTEP_TEST_GPU: NAME, once, on the GPU.
 # Nothing without CUDA.
 function(lockstep_cuda_test name)
   if(NOT LOCKSTEP_CUDA)
     return()
   endif()
-  cmake_parse_arguments(arg "RACE;ADDRESS" "TIMEOUT" "SOURCES;LIBS;RANKS;ORDERS;ENVIRONMENT;ARGS" ${ARGN})
+  cmake_parse_arguments(arg "RACE;ADDRESS" "TIMEOUT" "SOURCES;LIBS;RANKS;ORDERS;NO_RACE;ENVIRONMENT;ARGS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
@@ -125,12 +126,17 @@ function(lockstep_cuda_test name)
     if(arg_${checker})
       string(TOLOWER ${checker} suffix)
       set(variant address)
+      set(filter)
       if(checker STREQUAL "RACE")
         set(variant thread)
+        if(arg_NO_RACE)
+          list(JOIN arg_NO_RACE ":" left_out)
+          set(filter "GTEST_FILTER=-${left_out}")
+        endif()
       endif()
       lockstep_cuda_test_program(tests_${name}_${suffix} tests_${name}_objects ${variant} "${arg_LIBS}")
       lockstep_cuda_test_runs("${name}.${suffix}" tests_${name}_${suffix} "${arg_RANKS}" "${arg_ARGS}" 600
-        "LD_LIBRARY_PATH=${LOCKSTEP_EMULATION}/${variant}:${LOCKSTEP_EMULATION}/lib;LOCKSTEP_TINY=${suffix};LOCKSTEP_EMULATION_ORDER=0;TSAN_OPTIONS=halt_on_error=1;ASAN_OPTIONS=detect_leaks=0;${arg_ENVIRONMENT}")
+        "LD_LIBRARY_PATH=${LOCKSTEP_EMULATION}/${variant}:${LOCKSTEP_EMULATION}/lib;LOCKSTEP_TINY=${suffix};LOCKSTEP_EMULATION_ORDER=0;TSAN_OPTIONS=halt_on_error=1;ASAN_OPTIONS=detect_leaks=0;${filter};${arg_ENVIRONMENT}")
     endif()
   endforeach()
 endfunction()

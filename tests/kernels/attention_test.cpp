@@ -229,8 +229,7 @@ TEST(Attention, rotates_queries_and_keys) {
 }
 
 TEST(Attention, shares_key_heads_among_query_heads) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
-  for (const std::int64_t kv_heads : {1, 2, 3, 6}) {
+  for (const std::int64_t kv_heads : shapes_to_try<std::int64_t>({1, 2, 3, 6}, {2})) {
     expect_definition({.samples = 2, .tokens = 50, .heads = 6, .kv_heads = kv_heads, .width = 16},
                       true, true, true);
   }
@@ -263,16 +262,14 @@ void expect_same_bits_with_a_cache(std::int64_t width) {
   EXPECT_TRUE(device.in_pieces(qkv, 151, {7, 1, 1, 40, 16, 63, 1, 21}) == should) << width;
 }
 TEST(Attention, inference_with_a_cache_has_the_bits_of_the_whole_sequence) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   expect_same_bits_with_a_cache<float>(20);
-  for (const std::int64_t width : {20, 64, 128})
+  for (const std::int64_t width : shapes_to_try<std::int64_t>({20, 64, 128}, {20}))
     expect_same_bits_with_a_cache<__nv_bfloat16>(width);
 }
 
 // With 132 blocks of 128 tokens warps have 32 rows: a sample's bits must not show how many others
 // there are.
 TEST(Attention, rows_have_the_same_bits_in_large_and_small_blocks) {
-  if (checked()) GTEST_SKIP() << "takes minutes there";
   for (const std::int64_t width : {64, 128}) {
     Description d{.samples = 22, .tokens = 66, .heads = 6, .kv_heads = 6, .width = width};
     const bool backward = width == 64;  // wider heads have small blocks alone there
@@ -291,7 +288,6 @@ TEST(Attention, rows_have_the_same_bits_in_large_and_small_blocks) {
 
 // Scores of hundreds: the largest one moves from block to block and the powers underflow.
 TEST(Attention, is_its_definition_for_large_scores) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   const Description d{.samples = 1, .tokens = 150, .heads = 1, .kv_heads = 1, .width = 32};
   Floats qkv = ops::uniform(d.tokens * channels(d), 1, -12, 12);
   for (float& x : qkv) x = __bfloat162float(__float2bfloat16(x));
@@ -323,7 +319,6 @@ void expect_poison_to_spread() {
   }
 }
 TEST(Attention, carries_what_is_not_finite) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   expect_poison_to_spread<float>();
   expect_poison_to_spread<__nv_bfloat16>();
 }

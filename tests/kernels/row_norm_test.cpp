@@ -132,7 +132,6 @@ TEST(RowNorm, is_the_loop_in_double) {
 }
 
 TEST(RowNorm, sums_many_rows) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   for (bool layer : {true, false}) {
     expect_norm<float>({2050, 4}, layer, false, true, false);
     expect_norm<float>({300, 3}, layer, false, true, false);
@@ -141,7 +140,6 @@ TEST(RowNorm, sums_many_rows) {
 
 // The deviations of x are of its last digits: what the mean in fp32 cuts off counts.
 TEST(RowNorm, keeps_deviations_that_are_small_beside_the_mean) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   for (std::int64_t channels : {31, 768, 1028}) {
     Problem p({2, channels});
     for (float& x : p.x) x = 10000 + 0.25f * x;
@@ -173,7 +171,6 @@ TEST(RowNorm, keeps_nan_to_its_row) {
 }
 
 TEST(RowNorm, is_its_reference) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   for (bool layer : {true, false}) {
     const Problem p({37, 132});
     const DeviceArray<float> x(p.x), r(p.residual), sum(p.x.size()), y(p.x.size()), dy(p.dy),

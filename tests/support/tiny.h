@@ -1,4 +1,4 @@
-// Which shapes a test takes: a checker makes kernels slow, the race check 300 times. LOCKSTEP_TINY
+// Which shapes a test takes: the race check makes kernels slow, 300 times. LOCKSTEP_TINY
 // names the checker (cmake/Emulation.cmake); nothing here knows what is tested.
 #pragma once
 #include <cstdlib>
@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-// Under either checker: what takes minutes there is left out.
+// Under either checker.
 inline bool checked() { return std::getenv("LOCKSTEP_TINY") != nullptr; }
 // Under the race check.
 inline bool tiny() { return checked() && std::getenv("LOCKSTEP_TINY") == std::string_view("race"); }

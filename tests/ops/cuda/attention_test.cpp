@@ -124,7 +124,6 @@ Floats in_pieces(const Attention& whole, const Floats& qkv, std::int64_t cache,
 }
 
 TEST(CudaAttention, inference_with_a_cache_has_the_bits_of_the_whole_sequence) {
-  if (tiny()) GTEST_SKIP() << "takes minutes there";
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     const Attention whole{.samples = 1,
                           .tokens = 90,
