@@ -142,6 +142,16 @@ __global__ void add_naive(float* y, const float* a, const float* b, std::int64_t
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < n) y[i] = a[i] + b[i];
 }
+__global__ void activate_naive(float* y, const float* x, std::int64_t n, ops::Activation activation,
+                               float slope) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = activate(activation, x[i], slope);
+}
+__global__ void activate_gradient_naive(float* dx, const float* dy, const float* from,
+                                        std::int64_t n, ops::Activation activation, float slope) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) dx[i] = activation_gradient(activation, dy[i], from[i], slope);
+}
 
 }  // namespace
 
@@ -156,6 +166,21 @@ void add_reference(float* y, const float* a, const float* b, std::int64_t n, cud
 }
 void add_relu(float* y, const float* a, const float* b, std::int64_t n, cudaStream_t stream) {
   launch_flat_pass<4>(n, AddPass<true>{y, a, b}, "add_relu", stream);
+}
+
+void activate_reference(float* y, const float* x, std::int64_t n, ops::Activation activation,
+                        float slope, cudaStream_t stream) {
+  if (n == 0) return;
+  const auto blocks = static_cast<unsigned>(blocks_for(n, kFlatThreads));
+  activate_naive<<<blocks, kFlatThreads, 0, stream>>>(y, x, n, activation, slope);
+  check_launch("activate_reference");
+}
+void activate_gradient_reference(float* dx, const float* dy, const float* from, std::int64_t n,
+                                 ops::Activation activation, float slope, cudaStream_t stream) {
+  if (n == 0) return;
+  const auto blocks = static_cast<unsigned>(blocks_for(n, kFlatThreads));
+  activate_gradient_naive<<<blocks, kFlatThreads, 0, stream>>>(dx, dy, from, n, activation, slope);
+  check_launch("activate_gradient_reference");
 }
 
 void activate(float* y, const float* x, std::int64_t n, ops::Activation activation, float slope,

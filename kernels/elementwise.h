@@ -23,8 +23,12 @@ void activate(float* y, const float* x, std::int64_t n, ops::Activation activati
               cudaStream_t stream);
 void activate(__nv_bfloat16* y, const __nv_bfloat16* x, std::int64_t n, ops::Activation activation,
               float slope, cudaStream_t stream);
+void activate_reference(float* y, const float* x, std::int64_t n, ops::Activation activation,
+                        float slope, cudaStream_t stream);  // one thread an element
 void activate_gradient(float* dx, const float* dy, const float* from, std::int64_t n,
                        ops::Activation activation, float slope, cudaStream_t stream);
+void activate_gradient_reference(float* dx, const float* dy, const float* from, std::int64_t n,
+                                 ops::Activation activation, float slope, cudaStream_t stream);
 void activate_gradient(__nv_bfloat16* dx, const __nv_bfloat16* dy, const __nv_bfloat16* from,
                        std::int64_t n, ops::Activation activation, float slope,
                        cudaStream_t stream);

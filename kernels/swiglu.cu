@@ -80,7 +80,41 @@ struct SwiGluGradientPass {
   }
 };
 
+__global__ void swiglu_naive(float* y, const float* x, std::int64_t n, std::int64_t width) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  const float* const row = x + i / width * 2 * width;
+  const double gate = row[i % width], up = row[width + i % width];
+  y[i] = static_cast<float>(gate / (1 + exp(-gate)) * up);
+}
+__global__ void swiglu_gradient_naive(float* dx, const float* dy, const float* x, std::int64_t n,
+                                      std::int64_t width) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  const std::int64_t place = i / width * 2 * width + i % width;
+  const double gate = x[place], up = x[place + width], sigmoid = 1 / (1 + exp(-gate));
+  dx[place] = static_cast<float>(dy[i] * up * sigmoid * (1 + gate * (1 - sigmoid)));
+  dx[place + width] = static_cast<float>(dy[i] * gate * sigmoid);
+}
+
 }  // namespace
+
+void swiglu_reference(float* y, const float* x, std::int64_t rows, std::int64_t width,
+                      cudaStream_t stream) {
+  const std::int64_t n = rows * width;
+  if (n == 0) return;
+  const auto blocks = static_cast<unsigned>(blocks_for(n, kFlatThreads));
+  swiglu_naive<<<blocks, kFlatThreads, 0, stream>>>(y, x, n, width);
+  check_launch("swiglu_reference");
+}
+void swiglu_gradient_reference(float* dx, const float* dy, const float* x, std::int64_t rows,
+                               std::int64_t width, cudaStream_t stream) {
+  const std::int64_t n = rows * width;
+  if (n == 0) return;
+  const auto blocks = static_cast<unsigned>(blocks_for(n, kFlatThreads));
+  swiglu_gradient_naive<<<blocks, kFlatThreads, 0, stream>>>(dx, dy, x, n, width);
+  check_launch("swiglu_gradient_reference");
+}
 
 void swiglu(float* y, const float* x, std::int64_t rows, std::int64_t width, cudaStream_t stream) {
   launch_tile_pass(column_tiles(rows, width), SwiGluPass<float>{y, x, width}, "swiglu", stream);

@@ -12,6 +12,11 @@ namespace lockstep::kernels {
 void swiglu(float* y, const float* x, std::int64_t rows, std::int64_t width, cudaStream_t stream);
 void swiglu(__nv_bfloat16* y, const __nv_bfloat16* x, std::int64_t rows, std::int64_t width,
             cudaStream_t stream);
+// The formulas in double, one thread an element of y.
+void swiglu_reference(float* y, const float* x, std::int64_t rows, std::int64_t width,
+                      cudaStream_t stream);
+void swiglu_gradient_reference(float* dx, const float* dy, const float* x, std::int64_t rows,
+                               std::int64_t width, cudaStream_t stream);
 // dx [rows, 2 width]; may be x. 20 bytes and about 32 flops an element of y.
 void swiglu_gradient(float* dx, const float* dy, const float* x, std::int64_t rows,
                      std::int64_t width, cudaStream_t stream);

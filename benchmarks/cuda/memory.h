@@ -60,8 +60,7 @@ Array<T> random_array(Device& device, std::int64_t n, std::uint64_t seed) {
 }
 
 template <class T>
-double deviation(const Array<T>& got, const Array<T>& expected) {
-  const auto a = got.download(), b = expected.download();
+double deviation(const std::vector<T>& a, const std::vector<T>& b) {
   double largest = 0, error = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double x = static_cast<float>(a[i]), y = static_cast<float>(b[i]);
@@ -70,6 +69,11 @@ double deviation(const Array<T>& got, const Array<T>& expected) {
     if (!(off <= error)) error = off;  // NaN stays
   }
   return largest > 0 ? error / largest : error;
+}
+
+template <class T>
+double deviation(const Array<T>& got, const Array<T>& expected) {
+  return deviation(got.download(), expected.download());
 }
 
 }  // namespace lockstep::bench

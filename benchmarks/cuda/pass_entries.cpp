@@ -1,5 +1,6 @@
-// Kernels that pass once over their data. Their values are checked by the tests; here, that they
-// give numbers, and the time.
+// Kernels that pass once over their data, against their references; those of copies that have
+// none: that they give numbers.
+#include <algorithm>
 #include <cmath>
 
 #include "entry.h"
@@ -21,11 +22,18 @@ namespace {
 
 using Run = std::function<void(cudaStream_t)>;
 
-// make: allocates, and gives the call and the result that must be finite.
+// make: allocates, and gives the call, its result, and the call of the reference, to the same
+// place.
 struct Made {
   Run run;
   Array<float> result;
+  Run reference = nullptr;
 };
+std::vector<float> result_of(const Made& made, const Run& run, cudaStream_t stream) {
+  run(stream);
+  cudaStreamSynchronize(stream);
+  return made.result.download();
+}
 Entry entry(const char* name, const std::string& shape, double bytes, double flops,
             std::function<Made(Device&)> make) {
   Entry e{name, shape, bytes, flops};
@@ -34,12 +42,9 @@ Entry entry(const char* name, const std::string& shape, double bytes, double flo
     Running r;
     r.run = made.run;
     r.error = [made](cudaStream_t stream) {
-      made.run(stream);
-      cudaStreamSynchronize(stream);
-      for (const float x : made.result.download()) {
-        if (!std::isfinite(x)) return static_cast<double>(NAN);
-      }
-      return 0.0;
+      const auto got = result_of(made, made.run, stream);
+      if (made.reference) return deviation(got, result_of(made, made.reference, stream));
+      return std::ranges::all_of(got, [](float x) { return std::isfinite(x); }) ? 0.0 : NAN;
     };
     return r;
   };
@@ -58,7 +63,8 @@ Entry rms_norm(std::int64_t rows, std::int64_t channels, const std::string& shap
                                     .gain = gain.data(),
                                     .y = y.data(),
                                     .saved = saved.data()};
-    return Made{[a, x, gain, y, saved](cudaStream_t s) { kernels::rms_norm(a, s); }, y};
+    return Made{[a, x, gain, y, saved](cudaStream_t s) { kernels::rms_norm(a, s); }, y,
+                [a](cudaStream_t s) { kernels::rms_norm_reference(a, s); }};
   });
 }
 
@@ -90,7 +96,11 @@ Entry batch_norm(std::int64_t rows, std::int64_t channels, const std::string& sh
                   kernels::batch_norm_statistics(statistics, s);
                   kernels::batch_norm_forward(forward, s);
                 },
-                y};
+                y,
+                [statistics, forward](cudaStream_t s) {
+                  kernels::batch_norm_statistics_reference(statistics, s);
+                  kernels::batch_norm_forward_reference(forward, s);
+                }};
   });
 }
 
@@ -99,7 +109,9 @@ Entry swiglu(std::int64_t rows, std::int64_t width, const std::string& shape) {
   return entry("SwiGLU forward", shape, 12 * n, 26 * n, [=](Device& device) {
     const auto x = random_array(device, 2 * rows * width, 1);
     const Array<float> y(device, rows * width);
-    return Made{[=](cudaStream_t s) { kernels::swiglu(y.data(), x.data(), rows, width, s); }, y};
+    return Made{
+        [=](cudaStream_t s) { kernels::swiglu(y.data(), x.data(), rows, width, s); }, y,
+        [=](cudaStream_t s) { kernels::swiglu_reference(y.data(), x.data(), rows, width, s); }};
   });
 }
 
@@ -112,7 +124,10 @@ Entry dropout(std::int64_t n, const std::string& shape) {
     return Made{[=](cudaStream_t s) {
                   kernels::dropout(y.data(), x.data(), n, {key.data(), 3, 0.1f}, s);
                 },
-                y};
+                y,
+                [=](cudaStream_t s) {
+                  kernels::dropout_reference(y.data(), x.data(), n, {key.data(), 3, 0.1f}, s);
+                }};
   });
 }
 
@@ -127,7 +142,11 @@ Entry split_heads(const kernels::HeadsShape& shape, const std::string& text) {
     return Made{[=](cudaStream_t s) {
                   kernels::split_heads(shape, qkv.data(), q.data(), k.data(), v.data(), s);
                 },
-                q};
+                q,
+                [=](cudaStream_t s) {
+                  kernels::split_heads_reference(shape, qkv.data(), q.data(), k.data(), v.data(),
+                                                 s);
+                }};
   });
 }
 
@@ -158,7 +177,10 @@ Entry transpose(std::int64_t n, std::int64_t rows, std::int64_t columns, const s
     const Array<float> y(device, all);
     return Made{
         [=](cudaStream_t s) { kernels::transpose_each(y.data(), x.data(), n, rows, columns, s); },
-        y};
+        y,
+        [=](cudaStream_t s) {
+          kernels::transpose_each_reference(y.data(), x.data(), n, rows, columns, s);
+        }};
   });
 }
 
@@ -180,7 +202,10 @@ Entry fold(std::int64_t n, const std::string& shape) {
     return Made{[a, b, blocks, squares, tree, count](cudaStream_t s) {
                   kernels::fold(tree, blocks.data(), count, squares.data(), s);
                 },
-                sum};
+                sum,
+                [blocks, squares, tree, count](cudaStream_t s) {
+                  kernels::fold_reference(tree, blocks.data(), count, squares.data(), s);
+                }};
   });
 }
 
@@ -190,7 +215,9 @@ Entry average_pool(const kernels::PoolShape& shape, const std::string& text) {
   return entry("global average pool", text, 4.0 * (in + out), in, [=](Device& device) {
     const auto x = random_array(device, in, 1);
     const Array<float> y(device, out);
-    return Made{[=](cudaStream_t s) { kernels::average_pool(shape, x.data(), y.data(), s); }, y};
+    return Made{
+        [=](cudaStream_t s) { kernels::average_pool(shape, x.data(), y.data(), s); }, y,
+        [=](cudaStream_t s) { kernels::average_pool_reference(shape, x.data(), y.data(), s); }};
   });
 }
 

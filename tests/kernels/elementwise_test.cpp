@@ -56,6 +56,14 @@ void expect_activations(std::int64_t n) {
     activate_gradient(dx.data(), on_dy.data(), output ? y.data() : on_x.data(), n, act, 0.2f,
                       nullptr);
     expect_near(dx.host(), gradient, what + " gradient", output && sizeof(T) == 2 ? 0x1p-7 : 1e-6);
+    if constexpr (sizeof(T) == sizeof(float)) {  // bit for bit
+      const DeviceArray<float> naive(n);
+      activate_reference(naive.data(), on_x.data(), n, act, 0.2f, nullptr);
+      EXPECT_EQ(naive.host(), y.host());
+      activate_gradient_reference(naive.data(), on_dy.data(), output ? y.data() : on_x.data(), n,
+                                  act, 0.2f, nullptr);
+      EXPECT_EQ(naive.host(), dx.host());
+    }
   }
 }
 
@@ -174,6 +182,13 @@ void expect_swiglu(std::int64_t rows, std::int64_t width) {
   const std::string what = "swiglu " + std::to_string(rows) + " x " + std::to_string(width);
   swiglu(y.data(), on_x.data(), rows, width, nullptr);
   expect_near(y.host(), expected, what);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const DeviceArray<float> naive(rows * width), naive_dx(x.size());
+    swiglu_reference(naive.data(), on_x.data(), rows, width, nullptr);
+    expect_near(naive.host(), expected, what + " reference");
+    swiglu_gradient_reference(naive_dx.data(), on_dy.data(), on_x.data(), rows, width, nullptr);
+    expect_near(naive_dx.host(), gradient, what + " gradient reference");
+  }
   swiglu_gradient(on_x.data(), on_dy.data(), on_x.data(), rows, width, nullptr);  // in place
   expect_near(on_x.host(), gradient, what + " gradient");
 }
