@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lockstep/comm/fold.h"
+#include "lockstep/core/error.h"
 
 namespace lockstep::comm {
 
@@ -19,7 +20,10 @@ class PieceRows {
   int narrow_rows() const { return narrow_rows_; }
   std::int64_t halves() const { return halves_; }  // of a row of floats
   // Of all rows with n elements each, in floats. n is even: it ends on granules.
-  std::int64_t floats(std::int64_t n) const { return halves_ * n / 2; }
+  std::int64_t floats(std::int64_t n) const {
+    LOCKSTEP_CHECK(halves_ * n % 2 == 0, "{} elements do not end on a granule", n);
+    return halves_ * n / 2;
+  }
   // Element 0 of a row of n elements that follow `base`.
   float* at(float* base, int row, std::int64_t n) const { return base + begin_[row] * n / 2; }
   bool operator==(const PieceRows&) const = default;
