@@ -100,7 +100,6 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   if constexpr (kValues) {
-    if (threadIdx.x >= kWarp) return;
 #pragma unroll
     for (int distance = kAccumulators / 2; distance > 0; distance /= 2)
       total += __shfl_xor_sync(kFullMask, total, distance);

@@ -28,7 +28,8 @@ __device__ inline double sum_of_squares(const float* x, int n, int accumulator) 
 }
 
 // Of count > 0 values by a thread block, the same in each thread: as optim::SiblingSum, the leaves
-// of a binary tree over the next power of two, absent ones skipped. Ends with a __syncthreads().
+// of a binary tree over the next power of two, absent ones skipped. A second call writes `waiting`
+// only behind its own barriers, when all threads have left the first.
 template <int kThreads>
 __device__ inline double sibling_sum(const double* values, int count) {
   constexpr int kLeaves = 4 * kThreads;  // a power of two: one node of the tree
@@ -58,7 +59,6 @@ __device__ inline double sibling_sum(const double* values, int count) {
   }
   double sum = waiting[size - 1];
   for (int i = size - 2; i >= 0; --i) sum = waiting[i] + sum;
-  __syncthreads();
   return sum;
 }
 

@@ -71,7 +71,8 @@ class Gradients {
   static std::int64_t place(int block) { return block * (kBlock + 4) + block % 2; }
   static Floats scattered(const Model& model) {
     const auto& blocks = model.table.blocks();
-    Floats all(place(static_cast<int>(blocks.size())) + 4, NAN);
+    // Nothing lies behind the last one, whose size is odd.
+    Floats all(place(static_cast<int>(blocks.size()) - 1) + blocks.back().elements, NAN);
     for (std::size_t b = 0; b < blocks.size(); ++b) {
       std::copy_n(model.gradient(static_cast<int>(b)), blocks[b].elements,
                   all.begin() + place(static_cast<int>(b)));

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Removes each barrier and bound check of the kernels in turn and reports which removals the
-tests notice: by wrong numbers in some order of threads, or by the race check.
+"""Removes each barrier and bound check of the kernels, and each wait of the host for a device, in
+turn and reports which removals the tests notice: by wrong numbers in some order of threads or
+streams, or by the race or address check.
 
-    tests/mutation/mutate.py BUILD FOLDER [--kinds barrier bound] [--only TEXT] [--sample N]
+    tests/mutation/mutate.py BUILD FOLDER [--kinds barrier bound wait] [--only TEXT] [--sample N]
 
 BUILD is a build of the whole repository with CUDA tests under the emulation; it is only read.
-FOLDER takes stand-ins for libcudart with one changed kernel, and results.json. 5 to 60 seconds for
-each mutant.
+FOLDER takes stand-ins for libcudart with one changed kernel, programs with one changed source, and
+results.json. 5 to 60 seconds for each mutant of a kernel; minutes for a wait that nothing notices.
 """
 import argparse
 import json
@@ -19,9 +20,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import waits
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 KERNELS = ROOT / "kernels"
-KINDS = ["barrier", "bound"]
+KINDS = ["barrier", "bound", "wait"]
+# What takes minutes under the race check (tests/kernels/CMakeLists.txt).
+NO_RACE = re.findall(r"\w+_no_race ([\w.]+)\)", (ROOT / "tests/kernels/CMakeLists.txt").read_text())
+CHECKERS = {"race": "thread", "address": "address"}  # and the sanitizer behind each
 # (kind, what is removed, what stands in its place)
 TERM = r"([^()]|\([^()]*\))*"
 RULES = [
@@ -81,14 +87,14 @@ def headers(path, seen=None):
 
 
 def runs_of(source):
-    """(program, order or 'race') of the tests of what a .cu file declares, the quick ones first."""
+    """(program, order or checker) of the tests of what a .cu file declares, the quick first."""
     own = {name for name in headers(source) if name.endswith(".h")} - {"launch.h"}
     tests = [t for t in (ROOT / "tests/kernels").glob("*_test.cpp") if headers(t) & own]
     kernels = [f"kernels_{t.stem.removesuffix('_test')}" for t in tests]
     ops = [name.replace("kernels_", "ops_cuda_") for name in kernels]
     ops = [name for name in ops if (ROOT / f"tests/ops/cuda/{name[9:]}_test.cpp").exists()]
     return [(name, how) for names in (sorted(kernels), sorted(ops))
-            for how in ("0", "1", "7", "race") for name in names]
+            for how in ("0", "1", "7", "address", "race") for name in names]
 
 
 class Emulation:
@@ -97,6 +103,7 @@ class Emulation:
     def __init__(self, build, folder):
         self.build, self.folder = build, folder
         listed = subprocess.run(["ninja", "-t", "commands", "tests/ptx/lib/libcudart.so.13",
+                                 "tests/ptx/address/libcudart.so.13",
                                  "tests/ptx/thread/libcudart.so.13"],
                                 cwd=build, capture_output=True, text=True, check=True)
         self.commands = listed.stdout.splitlines()
@@ -152,16 +159,19 @@ class Emulation:
         self.run(link)
 
     def passes(self, tree, program, how):
-        race = how == "race"
+        checker = CHECKERS.get(how)
         place = "tests/ops/cuda" if program.startswith("ops_cuda_") else "tests/kernels"
-        file = self.build / place / f"tests_{program}{'_race' if race else ''}"
+        file = self.build / place / f"tests_{program}{'_' + how if checker else ''}"
         built = self.build / "tests/ptx"
-        folders = [tree / "thread", built / "thread"] if race else [tree / "lib"]
+        folders = [tree / checker, built / checker] if checker else [tree / "lib"]
         environment = dict(os.environ, TSAN_OPTIONS="halt_on_error=1",
+                           ASAN_OPTIONS="detect_leaks=0",
                            LD_LIBRARY_PATH=":".join(map(str, folders + [built / "lib"])),
-                           LOCKSTEP_EMULATION_ORDER="0" if race else how)
-        if race:
-            environment["LOCKSTEP_TINY"] = "race"
+                           LOCKSTEP_EMULATION_ORDER="0" if checker else how)
+        if checker:
+            environment["LOCKSTEP_TINY"] = how
+        if how == "race":
+            environment["GTEST_FILTER"] = "-" + ":".join(NO_RACE)
         try:
             return subprocess.run([file, "--gtest_fail_fast"], env=environment, timeout=300,
                                   capture_output=True).returncode == 0
@@ -184,12 +194,12 @@ class Emulation:
             if not changed:
                 return "the same code"
             runs = [run for s in changed for run in runs_of(s)]
-            for variant in ("plain", "thread"):
+            for variant in ("plain", "address", "thread"):
                 self.link(tree, [s.stem for s in changed], variant)
                 for program, how in dict.fromkeys(runs):
-                    race = how == "race"
-                    if race == (variant == "thread") and not self.passes(tree, program, how):
-                        return f"noticed by {program}.{how if race else 'order' + how}"
+                    checker = CHECKERS.get(how)
+                    if (checker or "plain") == variant and not self.passes(tree, program, how):
+                        return f"noticed by {program}.{how if checker else 'order' + how}"
             return "NOT NOTICED"
         except subprocess.CalledProcessError as error:
             return "does not compile: " + error.stderr.decode(errors="replace")[:200]
@@ -208,7 +218,10 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="name the mutants and stop")
     options = parser.parse_args()
-    mutants = [m for m in find_mutants(options.kinds)
+    found = list(find_mutants(options.kinds))
+    if "wait" in options.kinds:
+        found += waits.find_mutants()
+    mutants = [m for m in found
                if re.search(options.only, f"{m['file']}:{m['line']}")]
     if options.sample:
         count = min(options.sample, len(mutants))
@@ -221,6 +234,7 @@ def main():
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     emulation = Emulation(options.build.resolve(), folder)
+    programs = waits.Programs(options.build.resolve(), folder)
     unchanged = {"kind": "none", "file": "weight_order.cu", "line": 1,
                  "mutant": (KERNELS / "weight_order.cu").read_text().splitlines()[0]}
     if emulation.try_out("unchanged", unchanged) != "the same code":
@@ -228,9 +242,9 @@ def main():
 
     def run(number):
         m = mutants[number]
-        m["result"] = emulation.try_out(number, m)
+        m["result"] = (programs if m["kind"] == "wait" else emulation).try_out(number, m)
         place = f"{m['file']}:{m['line']}"
-        print(f"{m['kind']:<8} {place:<32} {m['text'][:40]:<40} {m['result']}", flush=True)
+        print(f"{m['kind']:<8} {place:<36} {m['text'][:40]:<40} {m['result']}", flush=True)
         done = [x for x in mutants if "result" in x]
         (folder / "results.json").write_text(json.dumps(done, indent=1))
 
