@@ -21,7 +21,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/core/isa.h"
 #include "lockstep/device/cuda.h"
-#include "lockstep/parallel/replicated.h"
+#include "lockstep/parallel/strategy.h"
 
 namespace lockstep {
 namespace {
@@ -80,17 +80,20 @@ nn::ProgramOptions program_options(const Subject& subject, const Settings& setti
   return options;
 }
 
-class Bench {
+parallel::Options parallel_options(const Settings& settings) {
+  parallel::Options options;
+  options.lanes = settings.lanes;
+  return options;
+}
+
+class Bench final : public parallel::LaneRunner {
  public:
   Bench(comm::Communicator& communicator, Device& device, const Subject& subject,
         const Settings& settings)
       : program_(device, nn::make_preset(subject.preset, subject.sample, subject.outputs),
                  program_options(subject, settings)),
-        flat_(device.allocate(program_.table().flat_elements() * sizeof(float), "parameters")),
-        optimizer_(program_.table(), options_, device),
-        strategy_(communicator, device, program_, flat_.as<float>(), optimizer_, options_,
-                  {settings.lanes}),
-        records_(settings.lanes) {
+        strategy_(parallel::make_strategy(communicator, device, program_, options_,
+                                          parallel_options(settings))) {
     values_ = program_.options().microbatch * program_.options().sample.elements();
     for (std::int64_t i = 0; i < settings.lanes * values_; ++i) {
       const auto id = static_cast<std::int32_t>(i * 37 % 101);
@@ -99,47 +102,43 @@ class Bench {
     }
     std::vector<float> first(program_.table().flat_elements());
     program_.table().initialise(1, first.data());
-    device.copy(flat_.data(), first.data(), flat_.bytes(), program_.stream(0));
+    device.copy(strategy_->state().front().data, first.data(), first.size() * sizeof(float),
+                program_.stream(0));
     program_.stream(0).synchronize();
-    program_.bind(flat_.as<float>());
-    program_.pack();
+    strategy_->restored();
   }
 
   double seconds_per_step(int steps) {
     const double start = seconds_now();
-    for (int i = 0; i < steps; ++i) step();
+    for (int i = 0; i < steps; ++i) strategy_->run(step_++, *this, outcome_);
     return (seconds_now() - start) / steps;
   }
 
   double flops() const { return program_.flops(); }
 
- private:
-  void step() {
-    const comm::LaneRange lanes = strategy_.lanes(0);
+  void on_streams(const std::function<void(int)>& work) override { work(0); }
+  void run(const parallel::LanePass& pass) override {
     const std::int64_t microbatch = program_.options().microbatch;
-    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) {
-      // The arena may reuse the input's place, so it is copied in for each microbatch.
-      std::memcpy(program_.input(0), batch_.data() + lane * values_, values_ * sizeof(float));
-      for (std::int64_t i = 0; i < microbatch * program_.options().labels; ++i)
-        program_.labels(0)[i] = static_cast<std::int32_t>((i + lane) % 10);
-      for (std::int64_t i = 0; i < microbatch * program_.options().outputs; ++i)
-        program_.targets(0)[i] = static_cast<float>((i + lane) % 10) * 0.1f;
-      records_[lane] = {};
-      const RandomKey key{1, static_cast<std::uint64_t>(step_), static_cast<std::uint32_t>(lane)};
-      program_.train(0, key, strategy_.begin(0, lane, 0), records_[lane].lane);
-    }
-    program_.wait(0);
-    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane)
-      strategy_.set_record(lane, records_[lane]);
-    strategy_.finish(step_++);
+    // The arena may reuse the input's place, so it is copied in for each microbatch.
+    std::memcpy(program_.input(0), batch_.data() + pass.lane * values_, values_ * sizeof(float));
+    for (std::int64_t i = 0; i < microbatch * program_.options().labels; ++i)
+      program_.labels(0)[i] = static_cast<std::int32_t>((i + pass.lane) % 10);
+    for (std::int64_t i = 0; i < microbatch * program_.options().outputs; ++i)
+      program_.targets(0)[i] = static_cast<float>((i + pass.lane) % 10) * 0.1f;
+    const RandomKey key{1, static_cast<std::uint64_t>(pass.step),
+                        static_cast<std::uint32_t>(pass.lane)};
+    program_.train(0, key, *pass.sink, *pass.record);
   }
+  void run_together(std::span<const parallel::LanePass> passes) override {
+    for (const parallel::LanePass& pass : passes) run(pass);
+  }
+  parallel::Requests requests() override { return {}; }
 
+ private:
   const optim::Options options_;
   nn::Program program_;
-  Buffer flat_;
-  optim::Optimizer optimizer_;
-  parallel::Replicated strategy_;
-  std::vector<parallel::StepRecord> records_;  // of all lanes; those of other ranks stay empty
+  const std::unique_ptr<parallel::Strategy> strategy_;
+  std::vector<parallel::StepOutcome> outcome_{1};
   std::int64_t step_ = 0;
   std::int64_t values_ = 0;   // of one microbatch
   std::vector<float> batch_;  // all lanes' samples; token numbers as their bits

@@ -32,6 +32,7 @@ MpiSum::MpiSum(Waiter& waiter, const Topology& topology, const FoldLayout& layou
   slots_ = Pages(stores_.slots * slot_bytes(layout_));
   lane_stores_.emplace(layout_, stores_, reinterpret_cast<float*>(slots_.data()),
                        static_cast<std::int64_t>(slot_bytes(layout_) / sizeof(float)), arithmetic);
+  for (const auto& stream : stores_.streams) cursors_.add(stream.lanes);
   if (messages_ != MPI_COMM_NULL) {
     record_messages_.emplace(messages_, topology_, lanes, layout_.record_bytes);
   } else {
@@ -127,6 +128,7 @@ const void* MpiSum::record(std::int64_t lane) const {
 
 void MpiSum::finish(std::int64_t step) {
   lane_stores_->end_step();
+  cursors_.begin_step();
   const double start = seconds_now(), folded_before = folding_;
   progress();
   flight_since_ = 0;

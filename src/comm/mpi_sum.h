@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fold_plan.h"
+#include "lane_cursors.h"
 #include "lane_stores.h"
 #include "record_messages.h"
 #include "wait.h"
@@ -23,7 +24,8 @@ class MpiSum final : public Fold {
   ~MpiSum() override;
   static std::size_t private_bytes(const Topology& topology, const FoldLayout& layout);
 
-  LaneRange lanes(int stream) const override { return lane_stores_->lanes(stream); }
+  std::int64_t next(int stream) override { return cursors_.next(stream); }
+  std::vector<LaneRange> home(int stream) const override { return {cursors_.lanes(stream)}; }
   float* leaf(int stream, std::int64_t lane, int bucket) override {
     return lane_stores_->leaf(stream, lane, bucket);
   }
@@ -56,6 +58,7 @@ class MpiSum final : public Fold {
   std::vector<BucketBlocks> blocks_;
   RankStores stores_;
   Pages slots_, records_;
+  LaneCursors cursors_;
   std::optional<LaneStores> lane_stores_;
   std::optional<RecordMessages> record_messages_;
   std::unique_ptr<std::atomic<bool>[]> complete_;   // by bucket: all lanes are pushed

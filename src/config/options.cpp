@@ -50,8 +50,7 @@ Table data_table() {
   t.push_back(key("window", AT(data.window),
                   "Samples that a lane shuffles over. 0: chosen from the dataset.")
                   .at_least(0));
-  t.push_back(key("sequence", AT(data.sequence),
-                  "Tokens of a sample, where the dataset is text.")
+  t.push_back(key("sequence", AT(data.sequence), "Tokens of a sample, where the dataset is text.")
                   .between(1, 1 << 24));
   t.push_back(key("check_finite", AT(data.check_finite),
                   "Stop at a NaN or an infinity in an input, naming its row."));
@@ -88,8 +87,7 @@ void add_token_model_keys(Table& t) {
                   "Base of the rotation of queries and keys by position.")
                   .above(0)
                   .only("preset", {"llama"}));
-  t.push_back(key("tied", AT(model.preset.tied),
-                  "The output layer shares the embedding's weight.")
+  t.push_back(key("tied", AT(model.preset.tied), "The output layer shares the embedding's weight.")
                   .only("preset", both));
 }
 
@@ -229,16 +227,66 @@ Table optimizer_table() {
 }
 
 Table parallel_table() {
+  using parallel::Kind;
+  using parallel::OuterStep;
+  using parallel::ServerMode;
+  const Texts sharded{"sharded"}, server{"server"}, local{"local"};
   Table t;
-  t.push_back(key("strategy", AT(parallel.strategy), "Who holds parameters and optimizer state.")
-                  .one_of({"replicated"})
-                  .not_empty());
+  t.push_back(choice<Run>(
+      "strategy", AT(parallel.options.kind),
+      named({Kind::kReplicated, Kind::kSharded, Kind::kServer, Kind::kLocal}),
+      "How gradients become new parameters: every rank holds all (replicated), each rank a part "
+      "(sharded), some ranks serve the others (server), or replicas step alone and meet (local)."));
+  t.push_back(key("stage", AT(parallel.options.stage),
+                  "What is sharded: 1 the optimizer's state, 2 also the gradients, 3 also the "
+                  "parameters.")
+                  .between(1, 3)
+                  .only("strategy", sharded));
+  t.push_back(key("lane_group", AT(parallel.options.lane_group),
+                  "Stage 3: lanes that go through a gathered layer together.")
+                  .between(1, 1024)
+                  .only("strategy", sharded));
+  t.push_back(key("servers", AT(parallel.options.servers),
+                  "Ranks that hold parameters and optimizer; the others compute.")
+                  .between(1, 1 << 20)
+                  .only("strategy", server));
+  t.push_back(choice<Run>("mode", AT(parallel.options.mode),
+                          Words<ServerMode>{{"sync", ServerMode::kSync},
+                                            {"bounded", ServerMode::kBounded},
+                                            {"async", ServerMode::kAsync}},
+                          "Workers wait for each step (sync, the bits of replicated), run at most "
+                          "staleness steps ahead (bounded), or never wait (async).")
+                  .only("strategy", server));
+  t.push_back(key("staleness", AT(parallel.options.staleness),
+                  "Steps that a worker may be ahead of the slowest, with mode = \"bounded\".")
+                  .at_least(0)
+                  .only("strategy", server));
+  t.push_back(key("replicas", AT(parallel.options.replicas),
+                  "Replicas that step alone; they divide the lanes. 0: one for each lane.")
+                  .at_least(0)
+                  .only("strategy", local));
   t.push_back(
-      key("reduce", AT(parallel.reduce),
-          "fold: the same bits on any number of ranks. mpi: MPI's own reduction, for comparison.")
-          .one_of({"fold", "mpi"})
-          .not_empty());
-  t.push_back(key("bucket_bytes", AT(parallel.bucket_bytes),
+      key("every", AT(parallel.options.every), "Steps between two meetings of the replicas.")
+          .at_least(1)
+          .only("strategy", local));
+  t.push_back(choice<Run>("outer", AT(parallel.options.outer),
+                          Words<OuterStep>{{"average", OuterStep::kAverage},
+                                           {"nesterov", OuterStep::kNesterov}},
+                          "At a meeting: the replicas' mean, or a step with momentum along their "
+                          "mean change (DiLoCo).")
+                  .only("strategy", local));
+  t.push_back(key("outer_lr", AT(parallel.options.outer_lr), "Learning rate of the outer step.")
+                  .above(0)
+                  .only("strategy", local));
+  t.push_back(
+      key("outer_momentum", AT(parallel.options.outer_momentum), "Momentum of the outer step.")
+          .between(0, 1)
+          .only("strategy", local));
+  t.push_back(choice<Run>(
+      "reduce", AT(parallel.options.reduce),
+      Words<comm::ReduceKind>{{"fold", comm::ReduceKind::kFold}, {"mpi", comm::ReduceKind::kMpi}},
+      "fold: the same bits on any number of ranks. mpi: MPI's own reduction, for comparison."));
+  t.push_back(key("bucket_bytes", AT(parallel.options.bucket_bytes),
                   "Gradients leave in buckets of about this size, in bytes.")
                   .between(4096, 1 << 30));
   t.push_back(
@@ -256,16 +304,46 @@ Table parallel_table() {
   return t;
 }
 
+Table assignment_table() {
+  using parallel::Assignment;
+  Table t;
+  t.push_back(choice<Run>("kind", AT(parallel.options.assignment),
+                          Words<Assignment>{{"static", Assignment::kStatic},
+                                            {"adaptive", Assignment::kAdaptive},
+                                            {"queue", Assignment::kQueue}},
+                          "Lanes are dealt evenly (static), by measured speed (adaptive), or taken "
+                          "from slower ranks of the node as ranks become free (queue)."));
+  t.push_back(key("extra", AT(parallel.options.extra),
+                  "Lanes that a rank may take over from others in a step.")
+                  .between(1, 1024)
+                  .only("kind", {"queue"}));
+  t.push_back(key("lease", AT(parallel.options.lease),
+                  "Seconds after which work that a worker of an asynchronous server has not "
+                  "returned is given to another.")
+                  .above(0));
+  return t;
+}
+
+Table precision_table() {
+  Table t;
+  t.push_back(choice<Run>(
+      "leaf", AT(parallel.options.leaf),
+      Words<comm::LeafType>{{"fp32", comm::LeafType::kFp32}, {"bf16", comm::LeafType::kBf16}},
+      "Each lane's gradient may be rounded once before it is summed, and takes "
+      "half the traffic where it travels alone; sums are fp32."));
+  return t;
+}
+
 void check_device(const Value& value) {
   const auto& text = std::get<std::string>(value);
   if (text == "cpu" || text == "cuda") return;
   const std::string which = text.starts_with("cuda:") ? text.substr(5) : "";
-  const bool number =
-      !which.empty() && which.find_first_not_of("0123456789") == std::string::npos;
+  const bool number = !which.empty() && which.find_first_not_of("0123456789") == std::string::npos;
   if (number || ((which.starts_with("GPU-") || which.starts_with("MIG-")) && which.size() > 4))
     return;
   throw UserError(
-      "run.device = \"{}\" is no device; use cpu, cuda, cuda:NUMBER, cuda:GPU-UUID or cuda:MIG-UUID",
+      "run.device = \"{}\" is no device; use cpu, cuda, cuda:NUMBER, cuda:GPU-UUID or "
+      "cuda:MIG-UUID",
       text);
 }
 
@@ -274,8 +352,7 @@ Table run_table() {
   for (const Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kPlain}) isas.emplace_back(name_of(isa));
   Table t;
   t.push_back(key("threads", AT(run.threads), "Lanes that a rank runs at once.").between(1, 1024));
-  t.push_back(key("isa", AT(run.isa),
-                  "Widest instruction set to use; auto: what the machine has.")
+  t.push_back(key("isa", AT(run.isa), "Widest instruction set to use; auto: what the machine has.")
                   .one_of(isas)
                   .not_empty());
   t.push_back(key("device", AT(run.device),
@@ -342,6 +419,8 @@ const std::vector<SectionTable>& sections() {
       {"train", "How long, in what pieces, and when it is evaluated.", train_table()},
       {"optimizer", "How gradients become new parameters.", optimizer_table()},
       {"parallel", "How the ranks work together.", parallel_table()},
+      {"assignment", "Which rank runs which lanes.", assignment_table()},
+      {"precision", "How gradients are rounded.", precision_table()},
       {"run", "How a rank uses its machine.", run_table()},
       {"checkpoint", "What is saved, and when.", checkpoint_table()},
       {"log", "What is said, and how often.", log_table()}};

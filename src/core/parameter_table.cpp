@@ -38,16 +38,25 @@ std::int64_t ParameterTable::elements() const {
 
 void ParameterTable::initialise(std::uint64_t seed, float* flat) const {
   std::fill(flat, flat + flat_elements_, 0.0f);
-  for (const Parameter& p : parameters_) {
-    float* out = flat + p.offset;
-    const NamedStream stream(seed, p.name);
-    for (std::int64_t i = 0; i < p.elements; ++i) {
-      switch (p.init) {
-        case Init::kZeros: break;
-        case Init::kOnes: out[i] = 1; break;
-        case Init::kUniform: out[i] = static_cast<float>((2 * stream.uniform(i) - 1) * p.init_scale); break;
-        case Init::kNormal: out[i] = static_cast<float>(stream.normal(i) * p.init_scale); break;
-      }
+  for (int b = 0; b < static_cast<int>(blocks_.size()); ++b) initialise(seed, b, flat);
+}
+
+void ParameterTable::initialise(std::uint64_t seed, int block, float* flat) const {
+  const Block& at = blocks_[block];
+  const Parameter& p = parameters_[at.parameter];
+  const NamedStream stream(seed, p.name);
+  const std::int64_t before = at.begin - p.offset;
+  float* const out = flat + at.begin;
+  for (std::int64_t i = 0; i < at.elements; ++i) {
+    switch (p.init) {
+      case Init::kZeros: out[i] = 0; break;
+      case Init::kOnes: out[i] = 1; break;
+      case Init::kUniform:
+        out[i] = static_cast<float>((2 * stream.uniform(before + i) - 1) * p.init_scale);
+        break;
+      case Init::kNormal:
+        out[i] = static_cast<float>(stream.normal(before + i) * p.init_scale);
+        break;
     }
   }
 }

@@ -54,7 +54,15 @@ ops::AdamStep adam_step(const Options& o, double lr, double decay, double scale,
 }  // namespace
 
 Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device& device)
-    : table_(table), options_(options), state_names_(state_names_of(options)) {
+    : Optimizer(table, options, device, {}, {}) {}
+
+Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device& device,
+                     std::vector<bool> mine, Share share)
+    : table_(table),
+      options_(options),
+      state_names_(state_names_of(options)),
+      mine_(std::move(mine)),
+      share_(std::move(share)) {
   if (options.schedule == Schedule::kStep && options.step_every < 1) {
     throw UserError(
         "the schedule 'step' needs to know when: set optimizer.step_every to 1 step or more");
@@ -72,14 +80,22 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
   } else if (options.kind == Kind::kLamb) {
     std::int64_t largest = 0;
     for (const Parameter& p : table.parameters()) largest = std::max(largest, p.elements);
-    update_ = device.allocate(sizeof(float) * largest, "direction of LAMB");
+    update_ = device.allocate(mine_.empty() ? sizeof(float) * largest : bytes, "direction of LAMB");
+    squares_.resize(2 * table.blocks().size());
   }
 }
 
 std::size_t Optimizer::state_bytes() const {
-  std::size_t bytes = update_.bytes() + (flat_update_ ? flat_update_->bytes() : 0);
-  for (const Buffer& b : state_) bytes += b.bytes();
-  return bytes;
+  std::size_t bytes = flat_update_ ? flat_update_->bytes() : 0;
+  if (mine_.empty()) {
+    for (const Buffer& b : state_) bytes += b.bytes();
+    return bytes + update_.bytes();
+  }
+  std::size_t touched = 0;
+  for (std::size_t b = 0; b < mine_.size(); ++b) {
+    if (mine_[b]) touched += sizeof(float) * static_cast<std::size_t>(table_.blocks()[b].elements);
+  }
+  return bytes + touched * (state_.size() + (update_.bytes() > 0 ? 1 : 0));
 }
 
 void Optimizer::step(float* parameters, std::int64_t step, double scale, double statistics_scale,
@@ -92,13 +108,22 @@ void Optimizer::step(float* parameters, std::int64_t step, double scale, double 
     return;
   }
   const double lr = learning_rate(options_, step);
+  const auto adapts = [this](int i) {
+    return options_.kind == Kind::kLamb && table_[i].kind != ParameterKind::kStatistic;
+  };
   for (int i = 0; i < table_.size(); ++i) {
-    if (table_[i].kind != ParameterKind::kStatistic && options_.kind == Kind::kLamb) {
-      step_lamb(parameters, i, lr, scale, step, gradient);
-    } else {
+    if (!adapts(i)) {
       step_parameter(parameters, i, lr, scale, statistics_scale, step, gradient);
+    } else {
+      lamb_directions(parameters, i, scale, step, gradient);
+      if (mine_.empty()) lamb_apply(parameters, i, lr);
     }
     if (updated) updated(i);
+  }
+  if (mine_.empty() || options_.kind != Kind::kLamb) return;
+  share_(squares_);
+  for (int i = 0; i < table_.size(); ++i) {
+    if (adapts(i)) lamb_apply(parameters, i, lr);
   }
 }
 
@@ -129,6 +154,7 @@ void Optimizer::step_parameter(float* parameters, int parameter, double lr, doub
   const ops::AdamStep adam = adam_step(options_, lr, decay, scale, step);
   const ops::SgdStep sgd = sgd_step(options_, lr, decay, scale, step);
   for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+    if (!is_mine(b)) continue;
     const auto [index, begin, elements] = table_.blocks()[b];
     float* p = parameters + begin;
     const float* g = gradient(b);
@@ -144,29 +170,47 @@ void Optimizer::step_parameter(float* parameters, int parameter, double lr, doub
 
 // You et al. 2020, algorithm 2, with phi(x) = x. As in the authors' code, what is spared from decay
 // is spared from the trust ratio, and the ratio is 1 where one of the norms is 0.
-void Optimizer::step_lamb(float* parameters, int parameter, double lr, double scale,
-                          std::int64_t step,
-                          const std::function<const float*(int block)>& gradient) {
+void Optimizer::lamb_directions(float* parameters, int parameter, double scale, std::int64_t step,
+                                const std::function<const float*(int block)>& gradient) {
   const Parameter& p = table_[parameter];
   const bool adapt = p.kind == ParameterKind::kWeight;
-  const ops::AdamStep s = adam_step(options_, lr, adapt ? options_.decay : 0, scale, step);
-  float* update = update_.as<float>() - p.offset;  // addressed like the flat buffer
-  SiblingSum weight_squares, update_squares;
+  const ops::AdamStep s = adam_step(options_, 0, adapt ? options_.decay : 0, scale, step);
+  float* const update = lamb_update(p);
   for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+    if (!is_mine(b)) continue;
     const auto [index, begin, elements] = table_.blocks()[b];
     ops::lamb_direction(update + begin, parameters + begin, state(0) + begin, state(1) + begin,
                         gradient(b), elements, s);
     if (!adapt) continue;
-    weight_squares.push(ops::sum_of_squares(parameters + begin, elements));
-    update_squares.push(ops::sum_of_squares(update + begin, elements));
+    squares_[2 * b] = ops::sum_of_squares(parameters + begin, elements);
+    squares_[2 * b + 1] = ops::sum_of_squares(update + begin, elements);
   }
-  const double weights = std::sqrt(weight_squares.total());
-  const double updates = std::sqrt(update_squares.total());
-  const double ratio = weights > 0 && updates > 0 ? weights / updates : 1;
+}
+
+void Optimizer::lamb_apply(float* parameters, int parameter, double lr) {
+  const Parameter& p = table_[parameter];
+  double ratio = 1;
+  if (p.kind == ParameterKind::kWeight) {
+    SiblingSum weight_squares, update_squares;
+    for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+      weight_squares.push(squares_[2 * b]);
+      update_squares.push(squares_[2 * b + 1]);
+    }
+    const double weights = std::sqrt(weight_squares.total());
+    const double updates = std::sqrt(update_squares.total());
+    if (weights > 0 && updates > 0) ratio = weights / updates;
+  }
+  const float* const update = lamb_update(p);
   for (int b = table_.first_block(parameter); b < table_.end_block(parameter); ++b) {
+    if (!is_mine(b)) continue;
     const auto [index, begin, elements] = table_.blocks()[b];
     ops::axpy(parameters + begin, update + begin, static_cast<float>(-lr * ratio), elements);
   }
+}
+
+// Addressed like the flat buffer.
+float* Optimizer::lamb_update(const Parameter& p) const {
+  return update_.as<float>() - (mine_.empty() ? p.offset : 0);
 }
 
 }  // namespace lockstep::optim

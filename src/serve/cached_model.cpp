@@ -38,7 +38,7 @@ CachedModel::CachedModel(Device& device, const std::vector<nn::LayerSpec>& layer
           "parameters")),
       host_(device, program_.stream(0)) {
   program_.bind(flat_.as<float>());
-  host_.add("parameters", flat_.as<float>(), program_.table().flat_elements());
+  host_.add({"parameters", flat_.as<float>()}, program_.table().flat_elements());
 }
 
 void CachedModel::ready() {

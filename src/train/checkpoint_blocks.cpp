@@ -9,13 +9,13 @@
 namespace lockstep::train {
 namespace {
 
-std::int64_t blocks_of(const State& state) {
-  return static_cast<std::int64_t>(state.table->blocks().size() * state.tensors.size());
+std::size_t blocks_of(const State& state) {
+  return state.table->blocks().size() * state.tensors.size();
 }
 
-BlockRange my_share(const comm::Communicator& communicator, const State& state) {
+std::vector<Stretch> my_stretches(const comm::Communicator& communicator, const State& state) {
   const comm::Topology& topology = communicator.topology();
-  return share_of(blocks_of(state), topology.position, topology.ranks());
+  return stretches_of(*state.table, shares_of(state, topology.position, topology.ranks()));
 }
 
 void append(std::vector<std::byte>& bytes, const void* data, std::size_t size) {
@@ -43,6 +43,38 @@ BlockRange share_of(std::int64_t blocks, int position, int ranks) {
   return {begin(position), begin(position + 1)};
 }
 
+std::vector<BlockRange> shares_of(const State& state, int position, int ranks) {
+  const auto per_tensor = static_cast<std::int64_t>(state.table->blocks().size());
+  std::vector<BlockRange> shares;
+  const auto append = [&shares](std::int64_t begin, std::int64_t end) {
+    if (begin == end) return;
+    if (shares.empty() || shares.back().end != begin) shares.push_back({begin, begin});
+    shares.back().end = end;
+  };
+  for (std::size_t t = 0; t < state.tensors.size(); ++t) {
+    const std::int64_t first = static_cast<std::int64_t>(t) * per_tensor;
+    const std::vector<int>* const holders = state.tensors[t].holders;
+    if (holders == nullptr) {
+      const BlockRange share = share_of(per_tensor, position, ranks);
+      append(first + share.begin, first + share.end);
+      continue;
+    }
+    for (std::int64_t b = 0; b < per_tensor; ++b) {
+      if ((*holders)[b] == position) append(first + b, first + b + 1);
+    }
+  }
+  return shares;
+}
+
+std::vector<Stretch> stretches_of(const ParameterTable& table,
+                                  const std::vector<BlockRange>& ranges) {
+  std::vector<Stretch> stretches;
+  for (const BlockRange& range : ranges) {
+    for (const Stretch& stretch : stretches_of(table, range)) stretches.push_back(stretch);
+  }
+  return stretches;
+}
+
 std::vector<Stretch> stretches_of(const ParameterTable& table, BlockRange range) {
   const auto per_tensor = static_cast<std::int64_t>(table.blocks().size());
   std::vector<Stretch> stretches;
@@ -62,7 +94,7 @@ std::vector<Stretch> stretches_of(const ParameterTable& table, BlockRange range)
 
 std::vector<Hash128> hash_blocks(comm::Communicator& communicator, const State& state) {
   std::vector<Hash128> mine;
-  for (const Stretch& s : stretches_of(*state.table, my_share(communicator, state))) {
+  for (const Stretch& s : my_stretches(communicator, state)) {
     for (int b = s.first_block; b < s.end_block; ++b) {
       const Block& block = state.table->blocks()[b];
       mine.push_back(hash_bytes(state.tensors[s.tensor].data + block.begin,
@@ -70,10 +102,18 @@ std::vector<Hash128> hash_blocks(comm::Communicator& communicator, const State& 
     }
   }
   const std::vector<std::byte> all = communicator.gather_all(std::as_bytes(std::span(mine)));
-  std::vector<Hash128> hashes(all.size() / sizeof(Hash128));
-  std::memcpy(hashes.data(), all.data(), all.size());
-  LOCKSTEP_CHECK(static_cast<std::int64_t>(hashes.size()) == blocks_of(state),
-                 "{} hashes of {} blocks", hashes.size(), blocks_of(state));
+  LOCKSTEP_CHECK(all.size() == blocks_of(state) * sizeof(Hash128), "{} bytes of {} hashes",
+                 all.size(), blocks_of(state));
+  std::vector<Hash128> hashes(blocks_of(state));
+  const std::byte* next = all.data();
+  const int ranks = communicator.topology().ranks();
+  for (int position = 0; position < ranks; ++position) {
+    for (const BlockRange& share : shares_of(state, position, ranks)) {
+      const auto bytes = static_cast<std::size_t>(share.end - share.begin) * sizeof(Hash128);
+      std::memcpy(&hashes[share.begin], next, bytes);
+      next += bytes;
+    }
+  }
   return hashes;
 }
 
@@ -92,7 +132,7 @@ Hash128 digest(comm::Communicator& communicator, const State& state) {
 
 void refuse_non_finite(comm::Communicator& communicator, const State& state) {
   communicator.together([&] {
-    for (const Stretch& s : stretches_of(*state.table, my_share(communicator, state))) {
+    for (const Stretch& s : my_stretches(communicator, state)) {
       const float* values = state.tensors[s.tensor].data;
       for (std::int64_t i = s.begin; i < s.begin + s.elements; ++i) {
         if (std::isfinite(values[i])) continue;

@@ -1,5 +1,5 @@
-// The blocks of a state in one order (tensor by tensor, then the table's blocks), cut into one
-// contiguous share per rank; their hashes and the digest. Knows no file.
+// The blocks of a state in one order (tensor by tensor, then the table's blocks), shared out over
+// the ranks; their hashes and the digest. Knows no file.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -13,6 +13,9 @@ namespace lockstep::train {
 struct BlockRange {
   std::int64_t begin = 0, end = 0;
 };
+// What a position hashes and saves, in the state's order: the blocks that it holds of a tensor with
+// holders; of the others, which all hold, a contiguous share.
+std::vector<BlockRange> shares_of(const State& state, int position, int ranks);
 // Contiguous, covers all, differs by at most one block between positions.
 BlockRange share_of(std::int64_t blocks, int position, int ranks);
 
@@ -23,6 +26,8 @@ struct Stretch {
   std::int64_t begin = 0, elements = 0;  // in the flat buffer
 };
 std::vector<Stretch> stretches_of(const ParameterTable& table, BlockRange range);
+std::vector<Stretch> stretches_of(const ParameterTable& table,
+                                  const std::vector<BlockRange>& ranges);
 
 // Collective: the hashes of all blocks, each computed by one rank.
 std::vector<Hash128> hash_blocks(comm::Communicator& communicator, const State& state);

@@ -54,8 +54,10 @@ void refuse_other_model(const CheckpointIndex& index, const State& state, ReadSc
   }
 }
 
+// Of what all hold; where a tensor has holders nobody ever writes the padding.
 void zero_padding(const State& state) {
   for (const FlatTensor& tensor : state.tensors) {
+    if (tensor.holders != nullptr) continue;
     for (const Parameter& p : state.table->parameters()) {
       const std::int64_t end = p.offset + (p.elements + kGranule - 1) / kGranule * kGranule;
       std::fill(tensor.data + p.offset + p.elements, tensor.data + end, 0.0f);
@@ -63,32 +65,31 @@ void zero_padding(const State& state) {
   }
 }
 
-void read_share(const CheckpointIndex& index, const State& state, BlockRange share) {
+void read_shares(const CheckpointIndex& index, const State& state,
+                 const std::vector<BlockRange>& shares) {
   const CheckpointData file(index);
-  for (const Stretch& s : stretches_of(*state.table, share)) {
+  for (const Stretch& s : stretches_of(*state.table, shares)) {
     const FlatTensor& tensor = state.tensors[s.tensor];
     const auto stored = std::ranges::find(index.tensors, tensor.name) - index.tensors.begin();
     file.read(static_cast<int>(stored), s.first_block, s.end_block, tensor.data + s.begin);
   }
 }
 
-// Every position's share of every tensor is contiguous in the flat buffer (padding is zero on both
-// sides), so that few broadcasts hand all to all.
+// What all hold, each has read a share of. A share is contiguous in the flat buffer (padding is
+// zero on both sides), so that few broadcasts hand all to all.
 void spread(comm::Communicator& communicator, const State& state) {
   const comm::Topology& topology = communicator.topology();
   const std::vector<Block>& blocks = state.table->blocks();
-  const auto per_tensor = static_cast<std::int64_t>(blocks.size());
-  const auto tensors = static_cast<std::int64_t>(state.tensors.size());
-  for (int p = 0; p < topology.ranks(); ++p) {
-    const BlockRange share = share_of(per_tensor * tensors, p, topology.ranks());
-    for (std::int64_t t = 0; t < tensors; ++t) {
-      const std::int64_t first = std::max(share.begin - t * per_tensor, std::int64_t{0});
-      const std::int64_t end = std::min(share.end - t * per_tensor, per_tensor);
-      if (first >= end) continue;
-      const std::int64_t begin = blocks[first].begin;
-      const std::int64_t elements = blocks[end - 1].begin + blocks[end - 1].elements - begin;
-      const std::span<float> values(state.tensors[t].data + begin,
-                                    static_cast<std::size_t>(elements));
+  for (const FlatTensor& tensor : state.tensors) {
+    if (tensor.holders != nullptr) continue;
+    for (int p = 0; p < topology.ranks(); ++p) {
+      const BlockRange share =
+          share_of(static_cast<std::int64_t>(blocks.size()), p, topology.ranks());
+      if (share.begin == share.end) continue;
+      const std::int64_t begin = blocks[share.begin].begin;
+      const Block& last = blocks[share.end - 1];
+      const std::span<float> values(tensor.data + begin,
+                                    static_cast<std::size_t>(last.begin + last.elements - begin));
       communicator.broadcast(std::as_writable_bytes(values), topology.rank_at[p]);
     }
   }
@@ -101,12 +102,10 @@ void read_checkpoint(comm::Communicator& communicator, const fs::path& file, Sta
   communicator.set_activity("reading a checkpoint", 0);
   const CheckpointIndex index = shared_index(communicator, file);
   const comm::Topology& topology = communicator.topology();
-  const auto blocks =
-      static_cast<std::int64_t>(state.table->blocks().size() * state.tensors.size());
   communicator.together([&] {
     refuse_other_model(index, state, scope);
     zero_padding(state);
-    read_share(index, state, share_of(blocks, topology.position, topology.ranks()));
+    read_shares(index, state, shares_of(state, topology.position, topology.ranks()));
   });
   spread(communicator, state);
   state.progress = index.progress;

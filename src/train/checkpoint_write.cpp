@@ -63,10 +63,11 @@ void prepare_folder(const fs::path& dir) {
   remove_stale_files(dir);
 }
 
-void write_share(const CheckpointIndex& index, const State& state, BlockRange share) {
+void write_shares(const CheckpointIndex& index, const State& state,
+                  const std::vector<BlockRange>& shares) {
   const FileDescriptor file(index.file, O_WRONLY);
   try {
-    for (const Stretch& s : stretches_of(index.table, share)) {
+    for (const Stretch& s : stretches_of(index.table, shares)) {
       const std::uint64_t before =
           static_cast<std::uint64_t>(s.begin - index.table[s.parameter].offset) * sizeof(float);
       write_at(file.get(), state.tensors[s.tensor].data + s.begin,
@@ -100,8 +101,7 @@ fs::path write_checkpoint(comm::Communicator& communicator, const fs::path& dir,
 
   const bool first = communicator.rank() == 0;
   const comm::Topology& topology = communicator.topology();
-  const BlockRange share =
-      share_of(static_cast<std::int64_t>(index.hashes.size()), topology.position, topology.ranks());
+  const std::vector<BlockRange> shares = shares_of(state, topology.position, topology.ranks());
   try {
     communicator.together([&] {
       if (!first) return;
@@ -112,7 +112,7 @@ fs::path write_checkpoint(comm::Communicator& communicator, const fs::path& dir,
     });
     index.offsets.resize(index.tensors.size() * index.table.size());
     communicator.broadcast(std::as_writable_bytes(std::span(index.offsets)), 0);
-    communicator.together([&] { write_share(index, state, share); });
+    communicator.together([&] { write_shares(index, state, shares); });
     communicator.together([&] {
       if (!first) return;
       commit_file(index.file, whole);

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "lockstep/core/error.h"
-#include "lockstep/parallel/replicated.h"
+#include "lockstep/parallel/strategy.h"
 
 namespace lockstep::train {
 namespace {
@@ -19,6 +19,14 @@ std::vector<LaneRange> cut_range(LaneRange range, int parts) {
         {range.begin + range.size() * p / parts, range.begin + range.size() * (p + 1) / parts});
   }
   return cut;
+}
+
+// By position; nothing for those that do not compute.
+std::vector<LaneRange> deal(std::int64_t lanes, const std::vector<int>& evaluators, int ranks) {
+  const auto cut = comm::cut_lanes(lanes, static_cast<int>(evaluators.size()));
+  std::vector<LaneRange> dealt(ranks);
+  for (std::size_t i = 0; i < cut.size(); ++i) dealt[evaluators[i]] = cut[i];
+  return dealt;
 }
 
 }  // namespace
@@ -46,11 +54,12 @@ Evaluation summarise(const nn::ProgramOptions& options, const ops::LaneRecord& f
 }
 
 Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Streams& streams,
-                    data::RowReader& reader, std::int64_t lanes) {
+                    data::RowReader& reader, std::int64_t lanes,
+                    const std::vector<int>& evaluators) {
   const nn::ProgramOptions& options = program.options();
   const std::int64_t n = reader.samples(), microbatch = options.microbatch;
   const std::int64_t steps = (n + lanes * microbatch - 1) / (lanes * microbatch);
-  const auto dealt = comm::cut_lanes(lanes, communicator.size());
+  const auto dealt = deal(lanes, evaluators, communicator.size());
   const LaneRange mine = dealt[communicator.topology().position];
   const auto of_stream = cut_range(mine, options.streams);
   std::vector<ops::LaneRecord> records(static_cast<std::size_t>(steps * mine.size()));

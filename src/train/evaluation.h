@@ -23,9 +23,11 @@ struct Evaluation {
   double value(const std::string& name) const;
 };
 
-// The lanes of a rank are its streams' ranges; position p's lanes are cut_lanes(lanes, ranks)[p].
+// The lanes of a rank are its streams' ranges. evaluators: the positions that compute, ascending;
+// the i-th of them takes cut_lanes(lanes, evaluators)[i].
 Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Streams& streams,
-                    data::RowReader& reader, std::int64_t lanes);
+                    data::RowReader& reader, std::int64_t lanes,
+                    const std::vector<int>& evaluators);
 
 std::string values_text(const Evaluation& e);  // "loss 0.1234, accuracy 0.9876"
 

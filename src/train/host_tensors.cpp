@@ -2,14 +2,14 @@
 
 namespace lockstep::train {
 
-void HostTensors::add(const std::string& name, float* on_device, std::int64_t elements) {
-  float* host = on_device;
+void HostTensors::add(const parallel::StateTensor& tensor, std::int64_t elements) {
+  float* host = tensor.data;
   if (!device_.is_host()) {
     const auto bytes = static_cast<std::size_t>(elements) * sizeof(float);
-    copies_.push_back({on_device, cpu_device().allocate(bytes, "host copies of the state")});
+    copies_.push_back({tensor.data, cpu_device().allocate(bytes, "host copies of the state")});
     host = copies_.back().host.as<float>();
   }
-  tensors_.push_back({name, host});
+  tensors_.push_back({tensor.name, host, tensor.holders});
 }
 
 void HostTensors::fetch() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lockstep/device/device.h"
+#include "lockstep/parallel/strategy.h"
 #include "lockstep/train/checkpoint.h"
 
 namespace lockstep::train {
@@ -15,7 +16,7 @@ class HostTensors {
  public:
   // stream: orders copies with the work that changes the tensors.
   HostTensors(Device& device, Stream& stream) : device_(device), stream_(stream) {}
-  void add(const std::string& name, float* on_device, std::int64_t elements);
+  void add(const parallel::StateTensor& tensor, std::int64_t elements);
   const std::vector<FlatTensor>& tensors() const { return tensors_; }
   void fetch();               // from the device; returns when they are here
   void store();               // to the device; returns when they are there

@@ -1,4 +1,6 @@
 // The evaluation of a checkpoint on a split, as a command of its own.
+#include <numeric>
+
 #include "lockstep/core/log.h"
 #include "lockstep/train/trainer.h"
 #include "train/algorithm_choice.h"
@@ -20,14 +22,22 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
   recall_algorithms(communicator, device.get(), request.checkpoint);
   warn_of_precision(run, device.get());
   Model model(communicator, device.get(), run, request.split, &facts);
-  State state{&model.program.table(), model.host.tensors(), {}};
+  const std::int64_t elements = model.program.table().flat_elements();
+  const Buffer flat =
+      device.get().allocate(static_cast<std::size_t>(elements) * sizeof(float), "parameters");
+  HostTensors host(device.get(), model.program.stream(0));
+  host.add({"parameters", flat.as<float>()}, elements);
+  State state{&model.program.table(), host.tensors(), {}};
   read_checkpoint(communicator, request.checkpoint, state, ReadScope::kListed);
-  model.host.store();
+  host.store();
+  model.program.bind(flat.as<float>());
   model.program.pack();
   const auto reader =
       data::make_row_reader(model.manifest, loader_options(run, model.task, request.split));
+  std::vector<int> everybody(communicator.size());
+  std::iota(everybody.begin(), everybody.end(), 0);
   const Evaluation result =
-      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes);
+      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes, everybody);
   if (log::speaks())
     log::line(fmt::format("{} of {}: {} samples, {}", request.split, request.checkpoint.string(),
                           result.samples, values_text(result)));

@@ -45,12 +45,10 @@ optim::Options with_end(optim::Options options, std::int64_t total_steps) {
 }
 
 parallel::Options parallel_options(const Run& run) {
-  parallel::Options options;
+  parallel::Options options = run.parallel.options;
   options.lanes = run.train.lanes;
   options.accumulate = run.train.accumulate;
-  options.bucket_bytes = run.parallel.bucket_bytes;
   options.streams = static_cast<int>(run.run.threads);
-  options.reduce = run.parallel.reduce == "mpi" ? comm::ReduceKind::kMpi : comm::ReduceKind::kFold;
   return options;
 }
 
@@ -64,46 +62,42 @@ Model::Model(comm::Communicator& communicator, Device& device, const Run& run,
       choice(communicator, device),
       program(device, make_layers(run, task),
               program_options(run, task, precision_in_force(run, device))),
-      flat(device.allocate(
-          static_cast<std::size_t>(program.table().flat_elements()) * sizeof(float), "parameters")),
-      host(device, program.stream(0)),
       streams(static_cast<int>(run.run.threads), device) {
   choice.built();
-  program.bind(flat.as<float>());
-  host.add("parameters", flat.as<float>(), program.table().flat_elements());
 }
 
 Session::Session(comm::Communicator& communicator, Device& device, const Run& run)
     : model(communicator, device, run, run.data.train, nullptr),
       loader(open_loader(communicator, run, model)),
       optimizer_options(with_end(run.optimizer, steps_of(run, *loader))),
-      optimizer(model.program.table(), optimizer_options, device),
-      strategy(communicator, device, model.program, model.flat.as<float>(), optimizer,
-               optimizer_options, parallel_options(run)),
+      strategy(parallel::make_strategy(communicator, device, model.program, optimizer_options,
+                                       parallel_options(run))),
+      host(device, model.program.stream(0)),
       total_steps(optimizer_options.total_steps) {
   const auto largest = static_cast<std::uint64_t>(model.program.largest_tensor());
   check_counter_limits(static_cast<std::uint64_t>(total_steps),
                        static_cast<std::uint64_t>(run.train.lanes * run.train.accumulate),
                        model.program.rows().size(), largest);
-  const auto& names = optimizer.state_names();
-  for (std::size_t i = 0; i < names.size(); ++i)
-    model.host.add("optimizer/" + names[i], optimizer.state(static_cast<int>(i)),
-                   model.program.table().flat_elements());
+  for (const parallel::StateTensor& tensor : strategy->state())
+    host.add(tensor, model.program.table().flat_elements());
 }
 
 State Session::state(const Progress& progress) {
-  model.host.fetch();
-  return {&model.program.table(), model.host.tensors(), progress};
+  host.fetch();
+  return {&model.program.table(), host.tensors(), progress};
+}
+
+void Session::restored() {
+  host.store();
+  strategy->restored();
 }
 
 std::vector<nn::LedgerRow> Session::ledger() const {
-  std::vector<nn::LedgerRow> rows{
-      {"parameters", model.flat.bytes(), "fp32, running statistics included"},
-      {"optimizer state", optimizer.state_bytes(), std::string(name_of(optimizer_options.kind))}};
-  for (const auto& part : {model.program.ledger(), strategy.ledger()})
+  std::vector<nn::LedgerRow> rows;
+  for (const auto& part : {strategy->ledger(), model.program.ledger()})
     rows.insert(rows.end(), part.begin(), part.end());
-  if (model.host.bytes() > 0)
-    rows.push_back({"host copies", model.host.bytes(),
+  if (host.bytes() > 0)
+    rows.push_back({"host copies", host.bytes(),
                     "of parameters and optimizer state, for checkpoints and digests", true});
   rows.push_back({"data windows", loader->window_bytes(),
                   "decoded samples ahead of the lanes, shared on the node", true});

@@ -8,7 +8,7 @@
 #include "lockstep/data/loader.h"
 #include "lockstep/nn/program.h"
 #include "lockstep/optim/optimizer.h"
-#include "lockstep/parallel/replicated.h"
+#include "lockstep/parallel/strategy.h"
 #include "lockstep/train/checkpoint.h"
 #include "lockstep/train/run.h"
 #include "train/algorithm_choice.h"
@@ -30,9 +30,7 @@ struct Model {
   data::TokenizerModel tokenizer;  // of text
   Task task;
   AlgorithmChoice choice;
-  nn::Program program;
-  Buffer flat;       // the parameters, on the device
-  HostTensors host;  // them, and in training the optimizer's state
+  nn::Program program;  // not bound to parameters yet
   Streams streams;
 };
 
@@ -42,13 +40,14 @@ struct Session {
   Model model;
   std::unique_ptr<data::Loader> loader;
   optim::Options optimizer_options;  // with the schedule's end filled in
-  optim::Optimizer optimizer;
-  parallel::Replicated strategy;
+  std::unique_ptr<parallel::Strategy> strategy;
+  HostTensors host;  // of the strategy's state
   std::int64_t total_steps = 0;
 
-  // For digest and checkpoint, as the device has it now. What is then written into its tensors
-  // reaches the device by model.host.store().
+  // For digest and checkpoint, as the device has it now.
   State state(const Progress& progress);
+  // What has been written into the tensors of state() or host reaches the device and the strategy.
+  void restored();
   std::vector<nn::LedgerRow> ledger() const;
 };
 

@@ -15,17 +15,6 @@ std::string ranks_text(const comm::Topology& topology, std::int64_t threads) {
                      topology.nodes() == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
 }
 
-std::string dealt_text(const Run& run, const comm::Topology& topology) {
-  const auto cut = comm::cut_lanes(run.train.lanes, topology.ranks());
-  std::int64_t least = run.train.lanes, most = 0;
-  for (const comm::LaneRange& r : cut) {
-    least = std::min(least, r.size());
-    most = std::max(most, r.size());
-  }
-  return least == most ? fmt::format("{} to each rank", least)
-                       : fmt::format("{} to {} to a rank", least, most);
-}
-
 std::string data_text(const Run& run, const Model& model, const data::Split& train) {
   if (model.task.tokens())
     return fmt::format("{}: {} sequences of {} tokens, vocabulary {} ({})", run.data.path,
@@ -53,10 +42,7 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
   const comm::Topology& topology = communicator.topology();
   const data::Split* train = model.manifest.find(run.data.train);
   const optim::Options& o = session.optimizer_options;
-  std::string reduce = "fold: the same bits on any number of ranks";
-  if (run.parallel.reduce == "mpi") reduce = "mpi: outside the contract on bits";
-  if (run.run.device != "cpu") reduce += "; " + session.strategy.path();
-  return settings_text({
+  std::vector<std::pair<std::string, std::string>> rows{
       {"data", data_text(run, model, *train)},
       {"model",
        fmt::format("{}: {} parameters, {} flop a sample and step",
@@ -75,15 +61,14 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
       {"optimizer", fmt::format("{}, lr {}, {}{}", name_of(o.kind), o.lr, name_of(o.schedule),
                                 o.clip > 0 ? fmt::format(", clipped at {}", o.clip) : "")},
       {"ranks", ranks_text(topology, run.run.threads)},
-      {"lanes", dealt_text(run, topology)},
-      {"strategy", fmt::format("{}, {} bucket{}", run.parallel.strategy, session.strategy.buckets(),
-                               session.strategy.buckets() == 1 ? "" : "s")},
-      {"reduce", reduce},
-      {"device", device},
-      {"checkpoints", run.checkpoint.dir.empty()
-                          ? "none (checkpoint.dir is not set)"
-                          : fmt::format("{}, every {}", run.checkpoint.dir, run.checkpoint.every)},
-  });
+  };
+  for (auto& row : session.strategy->settings()) rows.push_back(std::move(row));
+  rows.emplace_back("device", device);
+  rows.emplace_back("checkpoints",
+                    run.checkpoint.dir.empty()
+                        ? "none (checkpoint.dir is not set)"
+                        : fmt::format("{}, every {}", run.checkpoint.dir, run.checkpoint.every));
+  return settings_text(rows);
 }
 
 std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows, bool apart) {

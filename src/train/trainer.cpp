@@ -66,8 +66,8 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
       request_(request),
       device_(ready_device(communicator, run, request)),
       session_(communicator, device_->get(), run),
-      step_runner_(session_.model.program, *session_.loader, session_.strategy,
-                   session_.model.streams, run.train.seed, run.train.accumulate),
+      passes_(session_.model.program, *session_.loader, session_.model.streams, run.train.seed,
+              run.train.accumulate),
       policy_(run.checkpoint.every) {
   const data::Split* split = validation_split(run, session_.model.manifest);
   if (split == nullptr) return;
@@ -90,13 +90,7 @@ ExitCode Trainer::train() {
   say_settings();
   if (request_.check_only) return ExitCode::kDone;
   start_clock();
-  while (!finished()) {
-    communicator_.set_activity("training step", step_ + 1);
-    const double start = seconds_now();
-    const parallel::StepOutcome outcome = step_runner_.run(step_, at_, requests());
-    step_seconds_ += seconds_now() - start;
-    after_step(outcome);
-  }
+  while (!finished()) run_stretch();
   finish();
   return stop_agreed_ ? ExitCode::kStopped : ExitCode::kDone;
 }
@@ -125,11 +119,9 @@ Environment Trainer::environment() const {
 // From the seed, or from a file; a checkpoint that is resumed takes their place.
 void Trainer::first_values() {
   const ParameterTable& table = session_.model.program.table();
-  HostTensors& host = session_.model.host;
-  float* const flat = host.tensors().front().data;
-  table.initialise(run_.train.seed, flat);
-  if (!request_.init_from.empty()) read_first_values(table, flat);
-  host.store();
+  const FlatTensor& parameters = session_.host.tensors().front();
+  table.initialise(run_.train.seed, parameters.data);
+  if (!request_.init_from.empty()) read_first_values(table, parameters.data);
 }
 
 void Trainer::read_first_values(const ParameterTable& table, float* flat) {
@@ -160,7 +152,6 @@ void Trainer::open_folder() {
   if (!newest.empty()) {
     State state = session_.state(progress());
     read_checkpoint(communicator_, newest, state);
-    session_.model.host.store();
     restore(state.progress);
     check_resumed(newest);
     resumed = saved_step_ = step_;
@@ -190,13 +181,13 @@ void Trainer::check_resumed(const std::string& checkpoint) const {
 
 void Trainer::start_loader() {
   std::vector<comm::LaneRange> lanes;
-  for (std::int64_t s = 0; s < run_.run.threads; ++s)
-    lanes.push_back(session_.strategy.lanes(static_cast<int>(s)));
+  for (const auto& of_stream : session_.strategy->home())
+    lanes.insert(lanes.end(), of_stream.begin(), of_stream.end());
   session_.loader->start(lanes, at_);
 }
 
 void Trainer::start_clock() {
-  session_.model.program.pack();
+  session_.restored();
   line_ = std::make_unique<ProgressLine>(ProgressOptions{log::quiet() || !log::speaks(),
                                                          run_.log.every, run_.train.batch,
                                                          session_.model.task.sequence});
@@ -212,13 +203,26 @@ bool Trainer::finished() const {
 }
 
 // Signals and the clock are one rank's own; the step's small message makes them everybody's.
-Requests Trainer::requests() const {
+parallel::Requests Trainer::requests() const {
   const bool by_time =
       communicator_.rank() == 0 && saves() && policy_.due_by_time(seconds_now() - last_save_);
   return {stop_requested(), by_time};
 }
 
-void Trainer::after_step(const parallel::StepOutcome& outcome) {
+// The steps until all ranks hold the same numbers again.
+void Trainer::run_stretch() {
+  communicator_.set_activity("training step", step_ + 1);
+  const double start = seconds_now();
+  std::int64_t most = session_.total_steps - step_;
+  if (request_.stop_after > 0) most = std::min(most, request_.stop_after - step_);
+  outcomes_.resize(static_cast<std::size_t>(session_.strategy->stretch(step_, most)));
+  passes_.begin(step_, at_, [this] { return requests(); });
+  const std::int64_t done = session_.strategy->run(step_, passes_, outcomes_);
+  step_seconds_ += seconds_now() - start;
+  for (std::int64_t i = 0; i < done; ++i) after_step(outcomes_[i], i + 1 == done);
+}
+
+void Trainer::after_step(const parallel::StepOutcome& outcome, bool last_of_stretch) {
   const nn::ProgramOptions& options = session_.model.program.options();
   const Evaluation mean = summarise(options, outcome.total.lane);
   ++step_;
@@ -231,13 +235,17 @@ void Trainer::after_step(const parallel::StepOutcome& outcome) {
   if (window_.steps() == run_.log.window) close_window();
   if (epoch_ends) at_ = {at_.epoch + 1, 0};
   const bool last = step_ >= session_.total_steps;
-  const bool by_epoch =
+  // What is due within a stretch is done at its end.
+  due_.evaluation |=
       epoch_ends && run_.train.evaluate_every > 0 && at_.epoch % run_.train.evaluate_every == 0;
-  if (validation_ && (by_epoch || last)) evaluate_and_judge();
-  stop_agreed_ = outcome.total.stop_requests > 0 && !last;
-  if (saves() && (outcome.total.save_requests > 0 || best_is_new_ ||
-                  policy_.due_by_count(step_, epoch_ends ? at_.epoch : 0)))
-    save();
+  due_.stop |= outcome.total.stop_requests > 0;
+  due_.save |=
+      outcome.total.save_requests > 0 || policy_.due_by_count(step_, epoch_ends ? at_.epoch : 0);
+  if (!last_of_stretch) return;
+  const Due due = std::exchange(due_, {});
+  if (validation_ && (due.evaluation || last)) evaluate_and_judge();
+  stop_agreed_ = due.stop && !last;
+  if (saves() && (due.save || best_is_new_)) save();
 }
 
 void Trainer::close_window() {
@@ -251,7 +259,8 @@ void Trainer::evaluate_and_judge() {
   line_->pause();
   communicator_.set_activity("evaluation", step_);
   const Evaluation result = evaluate(communicator_, session_.model.program, session_.model.streams,
-                                     *validation_, run_.train.lanes);
+                                     *validation_, run_.train.lanes,
+                                     session_.strategy->evaluators());
   const double value = result.value(run_.train.monitor);
   const double gain = higher_is_better(run_.train.monitor) ? value - best_ : best_ - value;
   best_is_new_ = !has_best_ || gain > run_.train.min_delta;
@@ -308,7 +317,7 @@ void Trainer::say_digest(const Hash128& digest, const std::string& where) const 
 void Trainer::finish() {
   line_->finish();
   const data::LoaderTimes data = session_.loader->times();
-  const comm::FoldCounters& counters = session_.strategy.counters();
+  const comm::FoldCounters& counters = session_.strategy->counters();
   const double total = seconds_now() - started_;
   const bool nothing_to_do = step_ == first_step_;
   if (saves() && !nothing_to_do) {

@@ -10,11 +10,11 @@
 #include "lockstep/train/progress.h"
 #include "lockstep/train/run.h"
 #include "lockstep/train/trainer.h"
+#include "train/data_passes.h"
 #include "train/evaluation.h"
 #include "train/rank_device.h"
 #include "train/save_policy.h"
 #include "train/session.h"
-#include "train/training_step.h"
 
 namespace lockstep::train {
 
@@ -33,8 +33,9 @@ class Trainer {
   void start_clock();
   Environment environment() const;
   bool finished() const;
-  Requests requests() const;
-  void after_step(const parallel::StepOutcome& outcome);
+  parallel::Requests requests() const;
+  void run_stretch();
+  void after_step(const parallel::StepOutcome& outcome, bool last_of_stretch);
   void close_window();
   void evaluate_and_judge();
   void save();
@@ -49,9 +50,11 @@ class Trainer {
   const TrainRequest request_;
   const std::unique_ptr<RankDevice> device_;
   Session session_;
-  TrainingStep step_runner_;
+  DataPasses passes_;
   const SavePolicy policy_;
   std::unique_ptr<data::RowReader> validation_;  // none without a validation split
+
+  std::vector<parallel::StepOutcome> outcomes_;  // of a stretch
 
   // State: all that can influence a later number, and where the run stands.
   std::int64_t step_ = 0;
@@ -62,6 +65,9 @@ class Trainer {
   std::int64_t bad_evaluations_ = 0;
   bool stopped_early_ = false;
 
+  struct Due {  // at the end of the stretch
+    bool evaluation = false, save = false, stop = false;
+  } due_;
   bool best_is_new_ = false;  // the evaluation of this step improved: the next save is the best
   bool stop_agreed_ = false;
   std::int64_t first_step_ = 0;  // of this process

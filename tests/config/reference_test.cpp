@@ -42,7 +42,9 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   EXPECT_EQ(rows("model"), 16U);
   EXPECT_EQ(rows("train"), 12U);
   EXPECT_EQ(rows("optimizer"), 14U);  // total_steps follows from the run
-  EXPECT_EQ(rows("parallel"), 4U);
+  EXPECT_EQ(rows("parallel"), 14U);   // with the next two
+  EXPECT_EQ(rows("assignment"), 3U);
+  EXPECT_EQ(rows("precision"), 1U);
   EXPECT_EQ(rows("run"), 5U);
   EXPECT_EQ(rows("checkpoint"), 3U);
   EXPECT_EQ(rows("log"), 2U);
@@ -53,7 +55,10 @@ TEST(OptionTable, covers_every_member_of_the_run) {
                                kv_heads, feed_forward, context, rotary, tied] = nn::PresetOptions{};
   [[maybe_unused]] const auto [batch, lanes, accumulate, epochs, steps, seed, precision, recompute,
                                every, patience, delta, monitor] = train::TrainSection{};
-  [[maybe_unused]] const auto [strategy, reduce, bucket, pretend] = train::ParallelSection{};
+  [[maybe_unused]] const auto [parallel, pretend] = train::ParallelSection{};
+  [[maybe_unused]] const auto [way, all_lanes, micros, bucket, streams, reduce, leaf, stage, group,
+                               servers, mode, staleness, lease, replicas, meeting, outer, outer_lr,
+                               outer_momentum, assignment, extra] = parallel::Options{};
   [[maybe_unused]] const auto [threads, isa, device, watchdog, mixed] = train::RunSection{};
   [[maybe_unused]] const auto [dir, when, keep] = train::CheckpointSection{};
   [[maybe_unused]] const auto [seconds, lines] = train::LogSection{};

@@ -6,10 +6,31 @@
 #include <cmath>
 #include <fstream>
 
-#include "lockstep/parallel/replicated.h"
+#include "lockstep/parallel/strategy.h"
 
 namespace lockstep::golden {
 namespace {
+
+// Fills a lane's inputs from the golden data.
+class GoldenPasses final : public parallel::LaneRunner {
+ public:
+  GoldenPasses(nn::Program& program, const Fill& fill) : program_(program), fill_(fill) {}
+  void on_streams(const std::function<void(int)>& work) override { work(0); }
+  void run(const parallel::LanePass& pass) override {
+    fill_(program_, static_cast<std::size_t>(pass.step), pass.lane * program_.options().microbatch);
+    program_.train(
+        0, {1, static_cast<std::uint64_t>(pass.step), static_cast<std::uint32_t>(pass.lane)},
+        *pass.sink, *pass.record);
+  }
+  void run_together(std::span<const parallel::LanePass> passes) override {
+    for (const parallel::LanePass& pass : passes) run(pass);
+  }
+  parallel::Requests requests() override { return {}; }
+
+ private:
+  nn::Program& program_;
+  const Fill& fill_;
+};
 
 std::vector<double> train(const nlohmann::json& golden, const std::vector<nn::LayerSpec>& layers,
                           nn::ProgramOptions options, const Fill& fill, std::int64_t lanes,
@@ -17,29 +38,23 @@ std::vector<double> train(const nlohmann::json& golden, const std::vector<nn::La
   const std::int64_t batch = golden["batch"];
   options.microbatch = batch / lanes;
   nn::Program program(cpu_device(), layers, options);
-  std::vector<float> flat = initial_values(program.table(), golden["parameters"]);
-  program.bind(flat.data());
-  program.pack();
   const auto self = comm::make_communicator({});
   optim::Options adamw;
   adamw.lr = golden["lr"];
-  optim::Optimizer optimizer(program.table(), adamw, cpu_device());
   parallel::Options parallel_options;
   parallel_options.lanes = lanes;
-  parallel::Replicated strategy(*self, cpu_device(), program, flat.data(), optimizer, adamw,
-                                parallel_options);
+  const auto strategy =
+      parallel::make_strategy(*self, cpu_device(), program, adamw, parallel_options);
+  const std::vector<float> first = initial_values(program.table(), golden["parameters"]);
+  std::copy(first.begin(), first.end(), strategy->state().front().data);
+  strategy->restored();
+  GoldenPasses passes(program, fill);
   std::vector<double> losses;
   for (std::size_t step = 0; step < steps; ++step) {
-    for (std::int64_t lane = 0; lane < lanes; ++lane) {
-      fill(program, step, lane * options.microbatch);
-      parallel::StepRecord record;
-      program.train(0, {1, step, static_cast<std::uint32_t>(lane)}, strategy.begin(0, lane, 0),
-                    record.lane);
-      strategy.set_record(lane, record);
-    }
-    const ops::LaneRecord total = strategy.finish(static_cast<std::int64_t>(step)).total.lane;
+    std::vector<parallel::StepOutcome> outcome(1);
+    strategy->run(static_cast<std::int64_t>(step), passes, outcome);
+    const ops::LaneRecord& total = outcome.front().total.lane;
     losses.push_back(total.sums[0] / static_cast<double>(total.counts[0]));
-    program.pack();
   }
   return losses;
 }

@@ -36,11 +36,11 @@ DeviceFoldDriver::DeviceFoldDriver(comm::Fold& fold, const comm::FoldLayout& lay
     Lanes& lanes = streams_.emplace_back();
     lanes.work = device.make_stream();
     lanes.input = device.allocate(bytes, "a lane's gradient");
-    for (std::int64_t i = 0; i < fold.lanes(s).size(); ++i)
+    for (std::int64_t i = 0; i < fold.home(s).front().size(); ++i)
       lanes.staging.push_back(device.allocate_on_host(bytes, "a lane's gradient"));
-    if (!options.captured || fold.lanes(s).size() == 0) continue;
+    if (!options.captured || fold.home(s).front().size() == 0) continue;
     lanes.work->begin_capture();
-    give_leaves(s, fold.lanes(s).begin, lanes.input.as<float>());
+    give_leaves(s, fold.home(s).front().begin, lanes.input.as<float>());
     lanes.graph = lanes.work->end_capture();
   }
   for (Read& read : reads_) {
@@ -67,7 +67,7 @@ void DeviceFoldDriver::give_leaves(int stream, std::int64_t lane, const float* f
 
 void DeviceFoldDriver::run_lane(int stream, std::int64_t index, std::int64_t step) {
   Lanes& lanes = streams_[stream];
-  const std::int64_t lane = fold_.lanes(stream).begin + index;
+  const std::int64_t lane = fold_.home(stream).front().begin + index;
   float* const staging = lanes.staging[index].as<float>();
   for (const comm::Range& block : layout_.blocks) {
     for (std::int64_t e = block.begin; e < block.end; ++e) staging[e] = invented(step, lane, e);
@@ -88,7 +88,8 @@ void DeviceFoldDriver::run_step(std::int64_t step) {
   if (options_.threads) {
     std::vector<std::thread> others;
     const auto run = [&](int stream) {
-      for (std::int64_t i = 0; i < fold_.lanes(stream).size(); ++i) run_lane(stream, i, step);
+      for (std::int64_t i = 0; i < fold_.home(stream).front().size(); ++i)
+        run_lane(stream, i, step);
     };
     for (int s = 1; s < layout_.streams; ++s) {
       others.emplace_back([&, s] {
@@ -101,7 +102,7 @@ void DeviceFoldDriver::run_step(std::int64_t step) {
   } else {
     for (std::int64_t i = 0; i < layout_.lanes; ++i) {
       for (int s = 0; s < layout_.streams; ++s) {
-        if (i < fold_.lanes(s).size()) run_lane(s, i, step);
+        if (i < fold_.home(s).front().size()) run_lane(s, i, step);
       }
     }
   }

@@ -24,6 +24,26 @@ struct Range {
 struct FoldArithmetic {
   void (*add)(float* dst, const float* a, const float* b, std::int64_t n) = nullptr;
   double (*sum_of_squares)(const float* x, std::int64_t n) = nullptr;  // of one block
+  // To bf16, to nearest even, and back: what a leaf loses with LeafType::kBf16. dst may be x.
+  void (*round_to_bf16)(float* dst, const float* x, std::int64_t n) = nullptr;
+};
+
+// A lane's gradient may be rounded exactly once, before any addition, whatever the number of lanes
+// on the rank; partial sums are fp32 (NUMERICS.md 5). Leaves that travel alone then take half.
+enum class LeafType : std::uint8_t { kFp32, kBf16 };
+
+// Who reads the sums.
+enum class SumsTo : std::uint8_t {
+  kEveryRank,  // replicated parameters
+  kOwners,     // Shards over all positions: sharded parameters, stage 1
+};
+// When leaves leave the rank.
+enum class Leaves : std::uint8_t {
+  kFolded,  // a rank merges all its lanes first: its lanes are contiguous
+  // In rounds: round j takes one lane of each stream of each rank, lanes in order of (position,
+  // stream), and the owner of a shard merges them in lane order (NUMERICS.md 3). Needs kOwners.
+  // A rank keeps two buckets of each stream and its shard's partial sums: stages 2 and 3.
+  kInRounds,
 };
 
 // Where leaves are written and sums are read: by default the host.
@@ -34,27 +54,30 @@ struct FoldDevice {
 
 struct FoldLayout {
   std::int64_t lanes = 1;
-  int streams = 1;                // lanes that a rank runs at once (run.threads)
-  std::vector<Range> buckets;     // in the order in which backward completes them
-  std::vector<Range> blocks;      // all blocks in offset order; buckets end on block ends
+  int streams = 1;             // lanes that a rank runs at once (run.threads)
+  std::vector<Range> buckets;  // in the order in which backward completes them
+  std::vector<Range> blocks;   // all blocks in offset order; buckets end on block ends
   std::int64_t flat_elements = 0;
-  std::size_t record_bytes = 0;   // the size of one lane's record, exchanged once a step
+  std::size_t record_bytes = 0;  // the size of one lane's record, exchanged once a step
   // Buckets of one lane that may be written at the same time before the first of them is pushed:
   // their leaves never overlap. All of them when a lane accumulates over several passes.
   int open_buckets = 2;
+  LeafType leaf = LeafType::kFp32;
+  SumsTo sums = SumsTo::kEveryRank;
+  Leaves leaves = Leaves::kFolded;
 };
 
 struct FoldCounters {
   std::int64_t bytes_sent = 0;        // messages between nodes and the small message
   std::int64_t bytes_read_peers = 0;  // read from other ranks' windows on the node
   WaitTimes wait;
-  double fold_seconds = 0;            // adding
+  double fold_seconds = 0;  // adding
 };
 
 // A step, on each rank:
-//   for each accumulation and each lane dealt to a stream: write the lane's bucket into leaf(...),
-//   then push(...). When all lanes of all streams are pushed: finish(). Then read block_values() and
-//   sum(block) for every block; then release().
+//   while next(stream) gives a lane: write each bucket into leaf(...), then push(...), buckets in
+//   order. When all lanes of all streams are pushed: finish(). Then read block_value() of every
+//   block, sum(block) of those that are this rank's to read (FoldLayout::sums); then release().
 // On a device whose streams run late all this is given, not done, but for finish(), which returns
 // when the sums are there:
 //   for each lane: open(stream, work); give the lane's work, with mark(stream, bucket, work) behind
@@ -63,8 +86,11 @@ struct FoldCounters {
 class Fold {
  public:
   virtual ~Fold() = default;
-  // The lanes of a stream of this rank, in the order in which they must be run.
-  virtual LaneRange lanes(int stream) const = 0;
+  // The lane that stream runs next in this step; -1: it has run all. Ascending. Streams may call at
+  // the same time, each for itself.
+  virtual std::int64_t next(int stream) = 0;
+  // The lanes that a stream of this rank runs where nothing moves them: its data is read here.
+  virtual std::vector<LaneRange> home(int stream) const = 0;
   // Where stream writes bucket `b` of `lane`: an address such that element e of the flat buffer
   // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(); on a
   // late device always the same for a stream and bucket, and never waited for. Holds old values, to
@@ -87,9 +113,10 @@ class Fold {
   virtual void set_record(std::int64_t lane, const void* record) = 0;
   // Returns when the whole sum can be read and all lanes' records are here.
   virtual void finish(std::int64_t step) = 0;
-  virtual const void* record(std::int64_t lane) const = 0;       // of any lane, after finish()
+  virtual const void* record(std::int64_t lane) const = 0;  // of any lane, after finish()
   // The folded block's address (in some rank's window, or on a rank's device, which this rank's
-  // device can read) and its sum of squares, after finish().
+  // device can read) and its sum of squares, after finish(). With SumsTo::kOwners sum() is for the
+  // block's owner; block_value() is everybody's.
   virtual const float* sum(int block) const = 0;
   virtual double block_value(int block) const = 0;
   // This rank has read all that it needs; its peers may overwrite theirs when all have said so.
@@ -99,7 +126,7 @@ class Fold {
   virtual void release(Stream& /*work*/) { release(); }
 
   virtual const FoldCounters& counters() const = 0;
-  virtual std::size_t window_bytes() const = 0;   // of this rank, for the ledger
+  virtual std::size_t window_bytes() const = 0;  // of this rank, for the ledger
   virtual std::size_t private_bytes() const = 0;
   virtual std::size_t device_bytes() const { return 0; }
   // How sums travel, for the start report: "peers by CUDA IPC", "pinned staging".
@@ -110,7 +137,9 @@ enum class ReduceKind { kFold, kMpi };  // kMpi: MPI_Iallreduce per bucket, outs
 
 // What make_fold will need, before it is made: the same figures as window_bytes/private_bytes, and
 // device_bytes where the path is the expected one: peers on a node, staging between nodes.
-struct FoldBytes { std::size_t window = 0, private_memory = 0, device = 0; };
+struct FoldBytes {
+  std::size_t window = 0, private_memory = 0, device = 0;
+};
 FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceKind kind,
                      bool on_device = false);
 

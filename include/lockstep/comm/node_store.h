@@ -24,8 +24,8 @@ struct LaneRange {
 // The canonical nodes of lanes [begin, end) out of `lanes`, in lane order.
 std::vector<Node> canonical_nodes(LaneRange range, std::int64_t lanes);
 
-// Which contiguous lanes go to which position: smallest maximum load, then fewest canonical nodes in
-// all (dynamic program). Throws UserError with the remedy if parts > lanes.
+// Which contiguous lanes go to which position: smallest maximum load, then fewest canonical nodes
+// in all (dynamic program). Throws UserError with the remedy if parts > lanes.
 std::vector<LaneRange> cut_lanes(std::int64_t lanes, int parts);
 // The same for lanes [begin, end) out of `lanes` (a rank's lanes over its streams); parts <= size.
 std::vector<LaneRange> cut_lanes(LaneRange range, int parts, std::int64_t lanes);
@@ -39,13 +39,13 @@ struct Merge {
 };
 struct Arrival {
   Node node;
-  int slot = -1;               // where the arriving node is placed (moved, never added to zero)
-  std::vector<Merge> merges;   // then these, in order
+  int slot = -1;              // where the arriving node is placed (moved, never added to zero)
+  std::vector<Merge> merges;  // then these, in order
 };
 struct FoldSchedule {
   std::vector<Arrival> arrivals;
-  int slots = 0;                                   // peak number of live partials
-  std::vector<std::pair<Node, int>> remaining;     // what is left at the end, in lane order, and where
+  int slots = 0;                                // peak number of live partials
+  std::vector<std::pair<Node, int>> remaining;  // what is left at the end, in lane order, and where
 };
 // Arrivals in the given order. If merge_arrival_directly, an arriving node whose sibling waits is
 // added from where it arrived, and needs no slot (Arrival::slot == -1, first merge has from == -1).

@@ -55,6 +55,8 @@ class ParameterTable {
 
   // Writes the first values of all parameters into flat[flat_elements()]; padding is zero.
   void initialise(std::uint64_t seed, float* flat) const;
+  // Those of one block alone.
+  void initialise(std::uint64_t seed, int block, float* flat) const;
 
  private:
   std::vector<Parameter> parameters_;

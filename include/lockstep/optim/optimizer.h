@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,10 +46,16 @@ double global_norm(const ParameterTable& table,
 class Optimizer {
  public:
   Optimizer(const ParameterTable& table, const Options& options, Device& device);
+  // Of a rank that updates some blocks alone. mine: by block. share(values): LAMB's norms go over
+  // whole parameters: values[2 b] and [2 b + 1] are sums of squares of this rank's blocks, and
+  // everybody's when the call returns. Of the state only the rank's blocks are ever touched.
+  using Share = std::function<void(std::span<double> values)>;
+  Optimizer(const ParameterTable& table, const Options& options, Device& device,
+            std::vector<bool> mine, Share share);
   // State tensors with the layout of the flat buffer: none, {"momentum"}, {"m", "v"}.
   const std::vector<std::string>& state_names() const { return state_names_; }
   float* state(int i) const { return state_[i].as<float>(); }
-  std::size_t state_bytes() const;
+  std::size_t state_bytes() const;  // of the blocks that are updated here
 
   // One step over all blocks. gradient(block): address of the folded sum; scale: 1 / valid count
   // times the clipping factor; statistics_scale: 1 / (lanes that contributed). updated(parameter),
@@ -64,13 +71,19 @@ class Optimizer {
   void step_parameter(float* parameters, int parameter, double lr, double scale,
                       double statistics_scale, std::int64_t step,
                       const std::function<const float*(int block)>& gradient);
-  void step_lamb(float* parameters, int parameter, double lr, double scale, std::int64_t step,
-                 const std::function<const float*(int block)>& gradient);
+  void lamb_directions(float* parameters, int parameter, double scale, std::int64_t step,
+                       const std::function<const float*(int block)>& gradient);
+  void lamb_apply(float* parameters, int parameter, double lr);
+  float* lamb_update(const Parameter& p) const;
+  bool is_mine(int block) const { return mine_.empty() || mine_[block]; }
   const ParameterTable& table_;
   Options options_;
   std::vector<std::string> state_names_;
   std::vector<Buffer> state_;
+  std::vector<bool> mine_;  // by block; empty: all
+  Share share_;
   Buffer update_;                                 // LAMB's direction, on the cpu
+  std::vector<double> squares_;                   // LAMB: two for each block
   std::unique_ptr<ops::FlatUpdate> flat_update_;  // of a device with one
   std::vector<const float*> gradients_;           // for it: scratch of step()
 };

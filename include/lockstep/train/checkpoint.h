@@ -18,7 +18,9 @@ namespace lockstep::train {
 // A tensor group with the layout of the flat buffer: "parameters", "optimizer/m", ...
 struct FlatTensor {
   std::string name;
-  float* data = nullptr;
+  float* data = nullptr;  // element e lies at data[e], if this position holds it
+  // By block: the position that holds it; null: every position holds all.
+  const std::vector<int>* holders = nullptr;
 };
 
 // Everything that can influence a later number, besides the flat tensors. Plain named numbers, so

@@ -9,6 +9,7 @@
 #include "lockstep/nn/model.h"
 #include "lockstep/nn/program.h"
 #include "lockstep/optim/optimizer.h"
+#include "lockstep/parallel/strategy.h"
 
 namespace lockstep::train {
 
@@ -37,9 +38,7 @@ struct TrainSection {
   std::string monitor = "loss";        // "loss" or a metric, of the val split
 };
 struct ParallelSection {
-  std::string strategy = "replicated";
-  std::string reduce = "fold";         // or "mpi"
-  std::int64_t bucket_bytes = 4 << 20;
+  parallel::Options options;  // lanes, accumulate and streams follow from train and run
   std::string pretend_nodes;
 };
 struct RunSection {

@@ -1,0 +1,212 @@
+#include "parallel/synchronous.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "lockstep/comm/server_exchange.h"
+#include "lockstep/core/error.h"
+#include "lockstep/ops/flat_math.h"
+#include "lockstep/ops/tree_arithmetic.h"
+
+namespace lockstep::parallel {
+namespace {
+
+StepRecord add(const StepRecord& a, const StepRecord& b) {
+  return {ops::add(a.lane, b.lane), a.stop_requests + b.stop_requests,
+          a.save_requests + b.save_requests};
+}
+
+bool all_finite(const ops::LaneRecord& record) {
+  return std::all_of(record.sums.begin(), record.sums.end(),
+                     [](double x) { return std::isfinite(x); });
+}
+
+comm::FoldLayout complete(comm::FoldLayout layout, const comm::FoldLayout& wanted,
+                          const Options& options, bool on_host) {
+  layout.lanes = options.lanes;
+  layout.streams = options.streams;
+  layout.record_bytes = sizeof(StepRecord);
+  layout.leaf = options.leaf;
+  layout.sums = wanted.sums;
+  layout.leaves = wanted.leaves;
+  // A sink pushes a bucket before it enters the next; where passes are captured, the addresses of
+  // all come first.
+  layout.open_buckets = on_host ? 1 : static_cast<int>(layout.buckets.size());
+  return layout;
+}
+
+std::string dealt_text(std::int64_t lanes, int ranks) {
+  std::int64_t least = lanes, most = 0;
+  for (const comm::LaneRange& r : comm::cut_lanes(lanes, ranks)) {
+    least = std::min(least, r.size());
+    most = std::max(most, r.size());
+  }
+  return least == most ? fmt::format("{} to each rank", least)
+                       : fmt::format("{} to {} to a rank", least, most);
+}
+
+}  // namespace
+
+comm::FoldArithmetic host_arithmetic() {
+  return {&ops::add, &ops::sum_of_squares, &ops::round_to_bf16};
+}
+
+Synchronous::Synchronous(comm::Communicator& communicator, Device& device, nn::Program& program,
+                         const optim::Options& optimizer_options, const Options& options,
+                         comm::FoldLayout wanted)
+    : communicator_(communicator),
+      device_(device),
+      program_(program),
+      table_(program.table()),
+      optimizer_options_(optimizer_options),
+      options_(options),
+      buckets_(program, options.bucket_bytes),
+      records_(options.lanes),
+      ran_(options.streams),
+      leaves_(options.lanes) {
+  comm::FoldDevice fold_device;
+  if (!device.is_host()) {
+    arithmetic_ = ops::make_tree_arithmetic(device);
+    fold_device = {&device, arithmetic_.get()};
+  }
+  const comm::FoldLayout layout =
+      complete(buckets_.layout(table_), wanted, options, device.is_host());
+  fold_ = options.kind == Kind::kServer
+              ? comm::make_server_fold(communicator, layout, static_cast<int>(options.servers),
+                                       host_arithmetic())
+              : comm::make_fold(communicator, layout, host_arithmetic(), options.reduce,
+                                fold_device);
+  for (int s = 0; s < options.streams; ++s) {
+    sinks_.push_back(
+        std::make_unique<GradientSink>(device, program, buckets_, *fold_, s, options.accumulate));
+    ran_[s].reserve(options.lanes);
+  }
+}
+
+std::vector<std::vector<comm::LaneRange>> Synchronous::home() const {
+  std::vector<std::vector<comm::LaneRange>> lanes;
+  for (int s = 0; s < options_.streams; ++s) lanes.push_back(fold_->home(s));
+  return lanes;
+}
+
+std::vector<int> Synchronous::evaluators() const {
+  std::vector<int> positions(communicator_.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
+void Synchronous::run_lane(int stream, std::int64_t step, std::int64_t lane, LaneRunner& runner) {
+  records_[lane] = {};
+  ran_[stream].push_back(lane);
+  for (std::int64_t micro = 0; micro < options_.accumulate; ++micro) {
+    sinks_[stream]->begin(lane, micro);
+    runner.run({stream, step, first_lane_ + lane, micro, sinks_[stream].get(),
+                &records_[lane].lane});
+  }
+}
+
+void Synchronous::hand_over_records(int stream, Requests requests) {
+  for (const std::int64_t lane : ran_[stream]) {
+    records_[lane].stop_requests = requests.stop ? 1 : 0;
+    records_[lane].save_requests = requests.save ? 1 : 0;
+    fold_->set_record(lane, &records_[lane]);
+  }
+  ran_[stream].clear();
+}
+
+void Synchronous::run_lanes(std::int64_t step, LaneRunner& runner) {
+  struct Job {
+    std::int64_t step;
+    LaneRunner& runner;
+    Requests requests;
+  } job{step, runner, runner.requests()};
+  // Two pointers fit a std::function without an allocation.
+  runner.on_streams([this, &job](int stream) {
+    for (std::int64_t lane = fold_->next(stream); lane >= 0; lane = fold_->next(stream))
+      run_lane(stream, job.step, lane, job.runner);
+    while (stream == 0 && !program_.done(stream)) fold_->progress();
+    program_.wait(stream);
+    hand_over_records(stream, job.requests);
+  });
+}
+
+StepRecord fold_in_tree(std::span<StepRecord> leaves) {
+  const std::size_t lanes = leaves.size();
+  for (std::size_t width = 1; width < lanes; width *= 2) {
+    for (std::size_t i = 0; i + width < lanes; i += 2 * width)
+      leaves[i] = add(leaves[i], leaves[i + width]);
+  }
+  return leaves[0];
+}
+
+StepRecord Synchronous::fold_records() {
+  for (std::int64_t lane = 0; lane < options_.lanes; ++lane)
+    leaves_[lane] = *static_cast<const StepRecord*>(fold_->record(lane));
+  return fold_in_tree(leaves_);
+}
+
+// All ranks see the same records and block values, so they all throw, or none.
+void Synchronous::refuse_non_finite(std::int64_t step) const {
+  for (std::int64_t lane = 0; lane < options_.lanes; ++lane) {
+    const auto& record = *static_cast<const StepRecord*>(fold_->record(lane));
+    if (!all_finite(record.lane))
+      throw DataError(
+          "the loss of lane {} is not finite at step {}; nothing was applied. Lower "
+          "optimizer.lr, set optimizer.clip, or look at the data (data.check_finite)",
+          first_lane_ + lane, step);
+  }
+  const auto& blocks = table_.blocks();
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    if (!std::isfinite(fold_->block_value(static_cast<int>(b))))
+      throw DataError(
+          "the gradient of '{}' is not finite at step {}; nothing was applied. Lower "
+          "optimizer.lr or set optimizer.clip",
+          table_[blocks[b].parameter].name, step);
+  }
+}
+
+std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
+                              std::span<StepOutcome> outcomes) {
+  run_lanes(step, runner);
+  // People count steps from 1, as the digests do.
+  fold_->finish(step + 1);
+  refuse_non_finite(step + 1);
+  StepOutcome& outcome = outcomes.front();
+  outcome.total = fold_records();
+  const auto valid = static_cast<double>(std::max<std::int64_t>(1, outcome.total.lane.counts[0]));
+  outcome.gradient_norm =
+      optim::global_norm(table_, [this](int block) { return fold_->block_value(block); }) / valid;
+  outcome.learning_rate = optim::learning_rate(optimizer_options_, step);
+  double scale = 1 / valid;
+  // As PyTorch's clip_grad_norm_: the 1e-6 guards the division.
+  if (optimizer_options_.clip > 0)
+    scale *= std::min(1.0, optimizer_options_.clip / (outcome.gradient_norm + 1e-6));
+  update(step, scale, 1 / static_cast<double>(options_.lanes * options_.accumulate));
+  return 1;
+}
+
+std::vector<std::pair<std::string, std::string>> Synchronous::settings() const {
+  std::string reduce = "fold: the same bits on any number of ranks";
+  if (options_.reduce == comm::ReduceKind::kMpi) reduce = "mpi: outside the contract on bits";
+  if (!device_.is_host()) reduce += "; " + fold_->path();
+  return {{"lanes", dealt_text(options_.lanes, communicator_.size())},
+          {"strategy", fmt::format("{}, {} bucket{}", name(), buckets_.size(),
+                                   buckets_.size() == 1 ? "" : "s")},
+          {"reduce", reduce}};
+}
+
+std::vector<nn::LedgerRow> Synchronous::ledger() const {
+  std::size_t sinks = 0;
+  for (const auto& sink : sinks_) sinks += sink->bytes();
+  std::vector<nn::LedgerRow> rows{{"gradient windows", fold_->window_bytes(),
+                                   "partial sums of the lanes, shared on the node", true},
+                                  {"fold buffers", fold_->private_bytes(),
+                                   "a bucket in the making, messages between nodes", true}};
+  if (fold_->device_bytes() > 0)
+    rows.push_back({"gradients", fold_->device_bytes(), "leaves, partial sums and sums"});
+  if (sinks > 0) rows.push_back({"accumulation", sinks, "sum over microbatches of a lane"});
+  return rows;
+}
+
+}  // namespace lockstep::parallel
