@@ -10,11 +10,13 @@ mkdir -p "$work"
 log=$work/$case.log out=$work/$case.out
 : > "$log"
 
-# Trains on N ranks with the given overrides; what it says is in $out and, with the others', in $log.
+# Trains on N ranks with the given overrides, one without a launcher, as users do: work on its device
+# then comes latest. What it says is in $out and, with the others', in $log.
 train() {  # ranks, arguments
-  local ranks=$1
+  local launch=("$mpirun" -np "$1")
+  [ "$1" != 1 ] || launch=()
   shift
-  "$mpirun" -np "$ranks" "$program" train "$@" > "$out" 2>&1 || { tail -n 20 "$out" >&2; return 1; }
+  "${launch[@]}" "$program" train "$@" > "$out" 2>&1 || { tail -n 20 "$out" >&2; return 1; }
   cat "$out" >> "$log"
 }
 digest() {  # ranks, arguments
@@ -54,7 +56,12 @@ table() {  # tolerance, arguments
   same "$reference" "$(digest 2 "$@" "${cuda[@]}")" "2 ranks on one device"
   same "$reference" "$(digest 4 "$@" --set run.device=cuda)" "4 ranks"
   same "$reference" "$(digest 2 "$@" --set run.device=cuda --set parallel.pretend_nodes=0,1)" "2 nodes"
-  same "$reference" "$(digest 1 "$@" "${cuda[@]}" --set run.threads=2)" "2 threads"
+  # Where nobody reads losses the device's work falls further behind; threads differ from run to run.
+  local late seed
+  late=$(digest 1 "$@" "${cuda[@]}" --set log.window=7)
+  for seed in 0 1 2 3; do
+    same "$late" "$(LOCKSTEP_EMULATION_SEED=$seed digest 1 "$@" "${cuda[@]}" --set log.window=7 --set run.threads=2)" "2 threads"
+  done
   set -- "$@" "${cuda[@]}" --set "checkpoint.dir=$dir/stopped"
   digest 2 "$@" --stop-after 3 > /dev/null
   same "$reference" "$(digest 1 "$@" --resume)" "stopped after 3 steps on 2 ranks, resumed on 1"
@@ -167,7 +174,12 @@ case $case in
         cmp "$out.cpu" "$out.cuda"
         echo "ok: $model $choice: $(cat "$out.cuda")"
       done
-    done ;;
+    done
+    # A prompt that another program reads, in one piece, before this one goes on.
+    prompt=$(head -c 70 "$work/short.txt" | tr '\n' ' ')
+    train 1 "${gpt[@]}" "${cuda[@]}" --set data.sequence=80 --set optimizer.lr=1e-2 --set "checkpoint.dir=$dir/long"
+    set -- "$dir/long" --prompt "$prompt" --tokens 5 --greedy
+    same "$(without_gpu "$program" generate "$@" --set run.device=cpu)" "$("$program" generate "$@")" "a long prompt" ;;
   tools)
     # What else reads a checkpoint of a GPU; only what computes there needs one.
     rm -rf "$dir"
