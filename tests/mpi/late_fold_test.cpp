@@ -37,6 +37,7 @@ struct Setting {
   bool peers = true;
   bool device_messages = false;
   test::DriveOptions drive;
+  SumsTo sums = SumsTo::kEveryRank;
 };
 
 // Returns the fold's path.
@@ -50,7 +51,8 @@ std::string expect_reference_bits(const Setting& s, int steps = 4) {
   const auto communicator = make_communicator({30, s.nodes});
   test::LateDevice device(100 * s.seed + communicator->rank(), s.peers);
   test::LateArithmetic arithmetic(device);
-  const FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
+  FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
+  layout.sums = s.sums;
   ::testing::internal::CaptureStderr();
   const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
                               {&device, &arithmetic});
@@ -80,6 +82,14 @@ TEST(LateFold, equals_the_one_tree_for_any_number_of_lanes) {
           {.lanes = lanes, .streams = streams, .seed = static_cast<std::uint64_t>(lanes)}, 3);
       EXPECT_EQ(path, ranks() == 1 ? "one rank" : "peers by CUDA IPC");
     }
+  }
+}
+
+TEST(LateFold, gives_owners_what_it_gives_every_rank) {
+  for (const std::string& nodes : {std::string(), alternating(2)}) {
+    Setting s{.lanes = 12, .nodes = nodes};
+    s.sums = SumsTo::kOwners;
+    expect_reference_bits(s);
   }
 }
 
