@@ -57,9 +57,11 @@ RoundFold::RoundFold(Waiter& waiter, std::unique_ptr<RoundPlan> plan,
   adder_.emplace(*plan_, memory_, exchange, arithmetic_, values);
   for (int tick = 0; tick < ticks_; ++tick)
     peer_bytes_.push_back(bytes_from_peers(*plan_, exchange, tick));
+  waiter_.serve(this, [this] { progress(); });
 }
 
 RoundFold::~RoundFold() {
+  waiter_.leave(this);
   exchange_.reset();
   record_messages_.reset();
   value_messages_.reset();
@@ -99,8 +101,6 @@ bool RoundFold::all_local(Flag& (RoundMemory::*flag)(int) const, std::int64_t co
 float* RoundFold::leaf(int stream, std::int64_t lane, int bucket) {
   const int tick = tick_of(stream, lane, bucket);
   StreamState& state = streams_[stream];
-  if (std::this_thread::get_id() != own_thread_)
-    state.elsewhere.store(true, std::memory_order_relaxed);
   if (tick >= state.opened) {
     await_readers(stream, tick);
     state.opened = tick + 1;
@@ -108,7 +108,9 @@ float* RoundFold::leaf(int stream, std::int64_t lane, int bucket) {
   return memory_.leaf(local_, stream, tick);
 }
 
-// While this thread waits its peers may wait for it to read theirs, so it goes on folding.
+// Where stream 0 may write a tick's leaf, so may the rank's other streams: they never wait for a
+// thread that waits for them. While this thread waits its peers may wait for it to read theirs, so
+// it goes on folding.
 void RoundFold::await_readers(int stream, int tick) {
   const auto read = [this, tick] {
     return all_local(&RoundMemory::folded, freed(tick, plan_->ring));
@@ -150,24 +152,7 @@ void RoundFold::push(int stream, std::int64_t lane, int bucket) {
   }
   ++state.pushed;
   publish(memory_.pushed(local_, stream), ticks_before_ + tick + 1);
-  if (std::this_thread::get_id() != own_thread_) return;
-  progress();
-  if (stream != 0 || bucket + 1 < plan_->buckets()) return;
-  if (!others_pushed(tick)) {
-    state.waited += serve_until({"this rank's other threads", -1, step_},
-                                [this, tick] { return others_pushed(tick); });
-  }
-}
-
-bool RoundFold::others_pushed(int tick) const {
-  const auto lanes = plan_->lanes_of(plan_->round_of(tick), position_, position_ + 1).size();
-  for (int s = 1; s < lanes; ++s) {
-    if (streams_[s].elsewhere.load(std::memory_order_relaxed) &&
-        !reached(memory_.pushed(local_, s), ticks_before_ + tick + 1)) {
-      return false;
-    }
-  }
-  return true;
+  if (std::this_thread::get_id() == own_thread_) progress();
 }
 
 bool RoundFold::pushed(int tick, LaneRange lanes) const {
@@ -346,7 +331,6 @@ void RoundFold::end_step() {
     rounding += state.rounding;
     state.waited = 0;
     state.round = state.opened = state.pushed = 0;
-    state.elsewhere.store(false, std::memory_order_relaxed);
   }
   counters_.fold_seconds = folding_ + rounding;
   counters_.bytes_sent += exchange_ ? exchange_->bytes_sent_since_last() : 0;

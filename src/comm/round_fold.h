@@ -26,8 +26,6 @@ class RoundFold final : public Fold {
   std::int64_t next(int stream) override;
   std::vector<LaneRange> home(int stream) const override;
   float* leaf(int stream, std::int64_t lane, int bucket) override;
-  // Stream 0's last push of a lane returns when the rank's other streams have pushed theirs of this
-  // round, if they run on other threads: they may need this one to read their leaves.
   void push(int stream, std::int64_t lane, int bucket) override;
   void progress() override;
   void set_record(std::int64_t lane, const void* record) override;
@@ -51,7 +49,6 @@ class RoundFold final : public Fold {
   void take_next();
   bool all_local(Flag& (RoundMemory::*flag)(int) const, std::int64_t count) const;
   bool pushed(int tick, LaneRange lanes) const;
-  bool others_pushed(int tick) const;
   // What a count of ticks must have reached where `tick` uses the place of `tick - places`.
   std::int64_t freed(int tick, int places) const {
     return ticks_before_ + (tick >= places ? tick - places + 1 : 0);
@@ -95,7 +92,6 @@ class RoundFold final : public Fold {
     int round = 0;   // the next one
     int opened = 0;  // ticks whose leaf may be written
     int pushed = 0;
-    std::atomic<bool> elsewhere{false};  // seen on another thread in this step
     double waited = 0, rounding = 0;
   };
   std::unique_ptr<StreamState[]> streams_;
