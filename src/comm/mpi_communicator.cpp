@@ -86,6 +86,7 @@ void MpiCommunicator::find_topology(const CommOptions& options) {
 double MpiCommunicator::wait(const Awaited& awaited, const std::function<bool()>& ready) {
   return spin_until([&] { return ready(); },
                     [&](double waited) {
+                      serve_peers();
                       if (watchdog_) watchdog_->waiting(awaited, waited);
                     });
 }

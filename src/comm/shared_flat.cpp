@@ -42,7 +42,13 @@ class NodeFlat final : public SharedFlat {
         memory_(*plan_, std::move(pages)),
         messages_(communicator, plan_->topology),
         buckets_(messages_.get(), *plan_, memory_),
-        passes_(messages_.get(), *plan_, layout, memory_) {}
+        passes_(messages_.get(), *plan_, layout, memory_) {
+    waiter_.serve(this, [this] {
+      buckets_.progress();
+      passes_.progress();
+    });
+  }
+  ~NodeFlat() override { waiter_.leave(this); }
 
   float* flat() const override { return memory_.flat(); }
   const Shards& shards() const override { return plan_->shards; }

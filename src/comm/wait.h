@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "lockstep/core/clock.h"
 
@@ -56,6 +58,27 @@ class Waiter {
   // Calls ready() (which may progress MPI) until it is true. A wait beyond the watchdog's limit
   // ends the run. Returns the seconds waited.
   virtual double wait(const Awaited& awaited, const std::function<bool()>& ready) = 0;
+
+  // What peers may need of this rank while it waits for something else: `progress` is called in
+  // every round of every wait, until `who` leaves.
+  void serve(const void* who, std::function<void()> progress) {
+    served_.emplace_back(who, std::move(progress));
+  }
+  void leave(const void* who) {
+    std::erase_if(served_, [who](const auto& served) { return served.first == who; });
+  }
+
+ protected:
+  void serve_peers() {
+    if (serving_) return;
+    serving_ = true;
+    for (const auto& [who, progress] : served_) progress();
+    serving_ = false;
+  }
+
+ private:
+  std::vector<std::pair<const void*, std::function<void()>>> served_;
+  bool serving_ = false;
 };
 
 }  // namespace lockstep::comm

@@ -21,11 +21,14 @@ std::vector<LaneRange> cut_range(LaneRange range, int parts) {
   return cut;
 }
 
-// By position; nothing for those that do not compute.
-std::vector<LaneRange> deal(std::int64_t lanes, const std::vector<int>& evaluators, int ranks) {
-  const auto cut = comm::cut_lanes(lanes, static_cast<int>(evaluators.size()));
-  std::vector<LaneRange> dealt(ranks);
-  for (std::size_t i = 0; i < cut.size(); ++i) dealt[evaluators[i]] = cut[i];
+// Contiguous lanes for each position; none for those that do not evaluate.
+std::vector<LaneRange> deal(const comm::Communicator& communicator, std::int64_t lanes,
+                            const parallel::Strategy* strategy) {
+  if (strategy == nullptr) return comm::cut_lanes(lanes, communicator.size());
+  std::vector<LaneRange> dealt(communicator.size());
+  const std::vector<int> positions = strategy->evaluators();
+  const auto cut = comm::cut_lanes(lanes, static_cast<int>(positions.size()));
+  for (std::size_t i = 0; i < positions.size(); ++i) dealt[positions[i]] = cut[i];
   return dealt;
 }
 
@@ -54,21 +57,27 @@ Evaluation summarise(const nn::ProgramOptions& options, const ops::LaneRecord& f
 }
 
 Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Streams& streams,
-                    data::RowReader& reader, std::int64_t lanes,
-                    const std::vector<int>& evaluators) {
+                    data::RowReader& reader, std::int64_t lanes, parallel::Strategy* strategy) {
   const nn::ProgramOptions& options = program.options();
   const std::int64_t n = reader.samples(), microbatch = options.microbatch;
   const std::int64_t steps = (n + lanes * microbatch - 1) / (lanes * microbatch);
-  const auto dealt = deal(lanes, evaluators, communicator.size());
+  const std::vector<LaneRange> dealt = deal(communicator, lanes, strategy);
   const LaneRange mine = dealt[communicator.topology().position];
-  const auto of_stream = cut_range(mine, options.streams);
+  const auto of_stream = cut_range(mine, streams.count());
   std::vector<ops::LaneRecord> records(static_cast<std::size_t>(steps * mine.size()));
+  // Where parameters travel during a pass every rank goes through as many as any.
+  std::int64_t passes = 0;
+  if (strategy != nullptr && strategy->passes_together()) {
+    for (const LaneRange& range : dealt) passes = std::max(passes, range.size());
+  }
   streams.run([&](int stream) {
     for (std::int64_t step = 0; step < steps; ++step) {
+      std::int64_t passed = 0;
       for (std::int64_t lane = of_stream[stream].begin; lane < of_stream[stream].end; ++lane) {
         const std::int64_t first = (step * lanes + lane) * microbatch;
         const std::int64_t valid = std::clamp<std::int64_t>(n - first, 0, microbatch);
         if (valid == 0) continue;  // its record stays +0
+        ++passed;
         const std::int64_t elements = options.sample.elements(), labels = options.labels;
         float* const input = program.input(stream);
         reader.read(first, valid, input, program.labels(stream), program.targets(stream));
@@ -81,6 +90,7 @@ Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Stre
         program.evaluate(stream, valid,
                          records[static_cast<std::size_t>(step * mine.size() + lane - mine.begin)]);
       }
+      for (; passed < passes; ++passed) strategy->idle_evaluation();
     }
     program.wait(stream);
   });

@@ -11,6 +11,7 @@
 #include "lockstep/data/loader.h"
 #include "lockstep/nn/program.h"
 #include "lockstep/ops/loss.h"
+#include "lockstep/parallel/strategy.h"
 #include "train/streams.h"
 
 namespace lockstep::train {
@@ -23,11 +24,11 @@ struct Evaluation {
   double value(const std::string& name) const;
 };
 
-// The lanes of a rank are its streams' ranges. evaluators: the positions that compute, ascending;
-// the i-th of them takes cut_lanes(lanes, evaluators)[i].
+// Lanes are dealt evenly to the strategy's evaluators, or, without one, to all positions; a rank's
+// lanes are its streams' ranges.
 Evaluation evaluate(comm::Communicator& communicator, nn::Program& program, Streams& streams,
                     data::RowReader& reader, std::int64_t lanes,
-                    const std::vector<int>& evaluators);
+                    parallel::Strategy* strategy = nullptr);
 
 std::string values_text(const Evaluation& e);  // "loss 0.1234, accuracy 0.9876"
 

@@ -1,6 +1,4 @@
 // The evaluation of a checkpoint on a split, as a command of its own.
-#include <numeric>
-
 #include "lockstep/core/log.h"
 #include "lockstep/train/trainer.h"
 #include "train/algorithm_choice.h"
@@ -13,6 +11,9 @@ namespace lockstep::train {
 
 ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
                         const EvalRequest& request) {
+  // Whatever strategy has trained them, every rank evaluates with all parameters.
+  Run whole = run;
+  whole.parallel.options = {};
   DataFacts facts;
   communicator.together([&] {
     facts = parse_facts(read_checkpoint_text(request.checkpoint).description,
@@ -21,7 +22,7 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
   const RankDevice device(communicator, run);
   recall_algorithms(communicator, device.get(), request.checkpoint);
   warn_of_precision(run, device.get());
-  Model model(communicator, device.get(), run, request.split, &facts);
+  Model model(communicator, device.get(), whole, request.split, &facts);
   const std::int64_t elements = model.program.table().flat_elements();
   const Buffer flat =
       device.get().allocate(static_cast<std::size_t>(elements) * sizeof(float), "parameters");
@@ -34,10 +35,8 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
   model.program.pack();
   const auto reader =
       data::make_row_reader(model.manifest, loader_options(run, model.task, request.split));
-  std::vector<int> everybody(communicator.size());
-  std::iota(everybody.begin(), everybody.end(), 0);
   const Evaluation result =
-      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes, everybody);
+      evaluate(communicator, model.program, model.streams, *reader, run.train.lanes);
   if (log::speaks())
     log::line(fmt::format("{} of {}: {} samples, {}", request.split, request.checkpoint.string(),
                           result.samples, values_text(result)));

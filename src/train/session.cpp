@@ -48,7 +48,7 @@ parallel::Options parallel_options(const Run& run) {
   parallel::Options options = run.parallel.options;
   options.lanes = run.train.lanes;
   options.accumulate = run.train.accumulate;
-  options.streams = static_cast<int>(run.run.threads);
+  options.streams = program_streams(run);
   return options;
 }
 

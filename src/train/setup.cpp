@@ -172,6 +172,22 @@ std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task) {
   return run.model.layers;
 }
 
+bool holds_parameters(const Run& run) {
+  const parallel::Options& o = run.parallel.options;
+  return o.kind == parallel::Kind::kSharded && o.stage == 3;
+}
+
+int program_streams(const Run& run) {
+  const std::int64_t threads = run.run.threads, group = run.parallel.options.lane_group;
+  if (!holds_parameters(run)) return static_cast<int>(threads);
+  if (threads > 1)
+    throw UserError(
+        "run.threads = {} does not go with parallel.stage = 3, where a rank's lanes go through its "
+        "layers together; start more ranks, or set parallel.lane_group",
+        threads);
+  return static_cast<int>(std::min(group, run.train.lanes));
+}
+
 nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision) {
   nn::ProgramOptions options;
   options.sample = task.input->sample.rank() == 0 ? Shape{1} : task.input->sample;
@@ -179,7 +195,8 @@ nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precis
   options.outputs = task.outputs;
   options.loss = task.loss;
   options.metrics = ops::make_metrics(task.metrics);
-  options.streams = static_cast<int>(run.run.threads);
+  options.streams = program_streams(run);
+  options.held = holds_parameters(run);
   options.tokens = task.tokens();
   options.labels = task.tokens() ? task.sequence : 1;
   options.precision = precision;

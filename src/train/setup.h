@@ -38,6 +38,10 @@ void check_batch(const Run& run, const data::Manifest& manifest);
 
 // Throws UserError if an embedding has fewer rows than the data has tokens.
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task);
+// Microbatches that have memory at the same time: one for each thread, or for each lane that goes
+// through a gathered layer together with others.
+int program_streams(const Run& run);
+bool holds_parameters(const Run& run);  // a use at a time: sharded, stage 3
 // precision: the one that is in force on this machine.
 nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision);
 std::string split_names(const data::Manifest& manifest);  // "train, test"

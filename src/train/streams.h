@@ -21,6 +21,7 @@ class Streams {
   Streams& operator=(const Streams&) = delete;
 
   void run(const std::function<void(int stream)>& work);
+  int count() const { return static_cast<int>(errors_.size()); }
 
  private:
   void serve(int stream);

@@ -120,8 +120,28 @@ Environment Trainer::environment() const {
 void Trainer::first_values() {
   const ParameterTable& table = session_.model.program.table();
   const FlatTensor& parameters = session_.host.tensors().front();
-  table.initialise(run_.train.seed, parameters.data);
-  if (!request_.init_from.empty()) read_first_values(table, parameters.data);
+  if (parameters.holders == nullptr) {
+    table.initialise(run_.train.seed, parameters.data);
+    if (!request_.init_from.empty()) read_first_values(table, parameters.data);
+    return;
+  }
+  // Into memory of its own, of which the blocks that this position holds are taken.
+  Buffer all;
+  if (!request_.init_from.empty()) {
+    all = cpu_device().allocate(static_cast<std::size_t>(table.flat_elements()) * sizeof(float),
+                                "first values");
+    table.initialise(run_.train.seed, all.as<float>());
+    read_first_values(table, all.as<float>());
+  }
+  for (int b = 0; b < static_cast<int>(table.blocks().size()); ++b) {
+    if ((*parameters.holders)[b] != communicator_.topology().position) continue;
+    const Block& block = table.blocks()[b];
+    if (all.bytes() == 0) {
+      table.initialise(run_.train.seed, b, parameters.data);
+    } else {
+      std::copy_n(all.as<float>() + block.begin, block.elements, parameters.data + block.begin);
+    }
+  }
 }
 
 void Trainer::read_first_values(const ParameterTable& table, float* flat) {
@@ -258,9 +278,9 @@ void Trainer::close_window() {
 void Trainer::evaluate_and_judge() {
   line_->pause();
   communicator_.set_activity("evaluation", step_);
-  const Evaluation result = evaluate(communicator_, session_.model.program, session_.model.streams,
-                                     *validation_, run_.train.lanes,
-                                     session_.strategy->evaluators());
+  const Evaluation result =
+      evaluate(communicator_, session_.model.program, session_.model.streams, *validation_,
+               run_.train.lanes, session_.strategy.get());
   const double value = result.value(run_.train.monitor);
   const double gain = higher_is_better(run_.train.monitor) ? value - best_ : best_ - value;
   best_is_new_ = !has_best_ || gain > run_.train.min_delta;

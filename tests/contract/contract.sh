@@ -46,6 +46,33 @@ table() {  # lanes, arguments
   same "$reference" "$(digest 3 "$@" --set parallel.bucket_bytes=4096)" "small buckets"
 }
 
+# Sharded parameters, in all stages, against replicated ones on one rank; and through stops that change
+# strategy and number of ranks.
+sharded() {  # lanes, arguments
+  local lanes=$1 reference stage dir=$work/$case
+  shift
+  rm -rf "$dir"
+  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
+  reference=$(digest 1 "$@")
+  echo "reference: $reference"
+  for stage in 1 2 3; do
+    local way=("$@" --set parallel.strategy=sharded --set "parallel.stage=$stage")
+    for ranks in 1 2 3 8; do same "$reference" "$(digest $ranks "${way[@]}")" "stage $stage, $ranks ranks"; done
+    same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1)" "stage $stage, nodes of 1+2 ranks"
+    same "$reference" "$(digest 6 "${way[@]}" --set parallel.pretend_nodes=0,1,0,2,1,0)" "stage $stage, nodes of 3+2+1 ranks, mixed"
+    if [ "$stage" = 3 ]; then
+      same "$reference" "$(digest 2 "${way[@]}" --set parallel.lane_group=3)" "stage 3, 2 ranks, 3 lanes together"
+    else
+      same "$reference" "$(digest 2 "${way[@]}" --set run.threads=2)" "stage $stage, 2 ranks, 2 threads"
+    fi
+    local saves=(--set "checkpoint.dir=$dir/$stage")
+    digest 3 "${way[@]}" "${saves[@]}" --stop-after 4 > /dev/null
+    digest 2 "$@" "${saves[@]}" --resume --stop-after 7 > /dev/null
+    same "$reference" "$(digest 4 "${way[@]}" "${saves[@]}" --set "parallel.stage=$((4 - stage))" --set parallel.pretend_nodes=0,1,1,1 --resume)" \
+      "stage $stage on 3 ranks, replicated on 2, stage $((4 - stage)) on 4"
+  done
+}
+
 # A token model at one precision, activations kept or computed again, and through stops.
 tokens() {  # run file
   local run=$1 precision reference=() ranks dir=$work/$case
@@ -81,6 +108,17 @@ case $case in
   cnn-8) table 8 "${cnn[@]}" --set optimizer.clip=0.5 ;;
   gpt-8) tokens gpt.toml ;;
   llama-8) tokens llama.toml ;;
+  sharded-mlp) sharded 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
+  sharded-cnn) sharded 12 "${cnn[@]}" --set train.steps=20 --set train.accumulate=2 ;;
+  sharded-gpt) sharded 8 "$here/gpt.toml" --set "data.path=$text" ;;
+  sharded-optimizers)
+    for kind in sgd adam lamb; do
+      set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0 --set train.steps=10
+      reference=$(digest 1 "$@")
+      for stage in 1 2 3; do
+        same "$reference" "$(digest 3 "$@" --set parallel.strategy=sharded --set "parallel.stage=$stage")" "$kind, stage $stage on 3 ranks"
+      done
+    done ;;
   cnn-12) table 12 "${cnn[@]}" --set train.accumulate=2 --set optimizer.clip=0.5 ;;
   sliced)
     # Wide enough that convolutions and norms take turns slice by slice through the cache.
@@ -105,18 +143,23 @@ case $case in
       pick recompute none block
       pick kind adamw sgd lamb
       pick clip 0 0.3
+      pick stage 0 1 2 3
+      pick leaf fp32 bf16
       pick window 0 11 64
       pick threads 1 2 3
       pick bucket 4096 65536 4194304
       nodes=
       for ((r = 0; r < ranks; ++r)); do pick node 0 1 2; nodes+=${nodes:+,}$node; done
       pick nodes "" "$nodes"
+      way=()
+      if [ "$stage" != 0 ]; then way=(--set parallel.strategy=sharded --set "parallel.stage=$stage"); fi
+      if [ "$stage" = 3 ]; then way+=(--set "parallel.lane_group=$threads") threads=1; fi
       set -- "$here/$file.toml" --set "data.path=$input" --set "train.precision=$precision" --set train.steps=9 --set "train.lanes=$lanes" --set "train.accumulate=$accumulate" \
         --set "train.batch=$((lanes * accumulate * microbatch))" --set "optimizer.kind=$kind" --set "optimizer.clip=$clip" \
-        --set "data.window=$window"
+        --set "data.window=$window" --set "precision.leaf=$leaf"
       same "$(digest 1 "$@")" \
-        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "train.recompute=$recompute")" \
-        "round $round: $file, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
+        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "train.recompute=$recompute" "${way[@]}")" \
+        "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
     done ;;
   optimizers)
     for kind in sgd adam lamb; do
