@@ -24,6 +24,10 @@ std::unique_ptr<Communicator> make_communicator(const CommOptions& options) {
   return std::make_unique<MpiCommunicator>(options);
 }
 
+std::unique_ptr<Communicator> make_self_communicator() {
+  return std::make_unique<SelfCommunicator>();
+}
+
 void abort_all(int exit_code) {
   std::fflush(nullptr);
   if (mpi_runs()) MPI_Abort(MPI_COMM_WORLD, exit_code);

@@ -14,10 +14,10 @@ namespace lockstep::comm {
 // Where ranks sit. Positions are what lanes and shards go by: ranks sorted by (lowest rank of their
 // node, local rank), so that any placement works (NUMERICS.md 20).
 struct Topology {
-  int position = 0;                  // of this rank
-  std::vector<int> rank_at;          // position -> rank
-  std::vector<int> node_of;          // position -> node, nodes numbered in order of position
-  std::vector<int> node_begin;       // node -> first position; nodes + 1 entries
+  int position = 0;             // of this rank
+  std::vector<int> rank_at;     // position -> rank
+  std::vector<int> node_of;     // position -> node, nodes numbered in order of position
+  std::vector<int> node_begin;  // node -> first position; nodes + 1 entries
   int ranks() const { return static_cast<int>(rank_at.size()); }
   int nodes() const { return static_cast<int>(node_begin.size()) - 1; }
   int node() const { return node_of[position]; }
@@ -47,7 +47,8 @@ class Communicator {
   virtual int size() const = 0;
   virtual const Topology& topology() const = 0;
 
-  // Small synchronous collectives for set-up, checkpoints and the end of evaluation; all ranks call.
+  // Small synchronous collectives for set-up, checkpoints and the end of evaluation; all ranks
+  // call.
   virtual void barrier() = 0;
   virtual void broadcast(std::span<std::byte> bytes, int root_rank) = 0;
   // Every rank's bytes, concatenated by POSITION. Sizes may differ.
@@ -57,7 +58,8 @@ class Communicator {
 
   // Collective over the ranks of a node; bytes may differ per rank. `purpose` is named in errors.
   // Throws UserError if /dev/shm is too small (statvfs against the node's total comes first).
-  virtual std::unique_ptr<SharedWindow> make_window(std::size_t bytes, const std::string& purpose) = 0;
+  virtual std::unique_ptr<SharedWindow> make_window(std::size_t bytes,
+                                                    const std::string& purpose) = 0;
 
   // Runs `body` on every rank; if it throws on any, all ranks throw the same error (that of the
   // lowest position), so that a refusal is said once and nobody hangs.
@@ -68,8 +70,8 @@ class Communicator {
 };
 
 struct CommOptions {
-  double watchdog_seconds = 300;      // run.watchdog: a wait longer than this stops the run
-  std::string pretend_nodes;          // parallel.pretend_nodes: "" or the node of each rank, "0,1,1"
+  double watchdog_seconds = 300;  // run.watchdog: a wait longer than this stops the run
+  std::string pretend_nodes;      // parallel.pretend_nodes: "" or the node of each rank, "0,1,1"
 };
 
 // Looks at how the program was started, WITHOUT initialising MPI: true under mpirun or srun.
@@ -79,6 +81,8 @@ bool launched_by_mpi();
 // Compares MPI's size with SLURM_NTASKS / OMPI_COMM_WORLD_SIZE and throws UserError with the remedy
 // if they differ (the singleton trap of a wrong PMI).
 std::unique_ptr<Communicator> make_communicator(const CommOptions& options);
+// Of this process alone, however many there are: what is summed over it never leaves it.
+std::unique_ptr<Communicator> make_self_communicator();
 // After an error on some ranks only: ends all ranks with this exit code.
 [[noreturn]] void abort_all(int exit_code);
 
