@@ -9,7 +9,7 @@ std::vector<Bucket> make_buckets(const ParameterTable& table,
   std::size_t end = runs.size();
   while (end > 0) {
     const Parameter& last = table[runs[end - 1].second - 1];
-    const std::int64_t stop = last.offset + last.elements;
+    const std::int64_t stop = last.offset + (last.elements + kGranule - 1) / kGranule * kGranule;
     const auto bytes_from = [&](std::size_t run) {
       return (stop - table[runs[run].first].offset) * static_cast<std::int64_t>(sizeof(float));
     };

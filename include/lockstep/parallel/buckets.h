@@ -12,7 +12,7 @@ namespace lockstep::parallel {
 
 struct Bucket {
   int first = 0, end = 0;  // parameters [first, end) of the table
-  comm::Range range;  // elements of the flat buffer, from the first block's start to the last's end
+  comm::Range range;       // of the flat buffer: from a granule to a granule, padding included
 };
 
 // runs: the parameters of each op, [first, end) in table order; an op's gradients stay together. A
