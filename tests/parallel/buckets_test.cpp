@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "lockstep/parallel/buckets.h"
 
 namespace lockstep::parallel {
 namespace {
