@@ -82,7 +82,7 @@ TEST(Fold, counts_waiting_in_finish_as_exposed_and_flight_during_work_as_hidden)
   const FoldLayout layout = test::make_layout({5000, 5000}, 1, communicator->size(), 1);
   const auto fold = make_fold(*communicator, layout, test::plain_arithmetic(), ReduceKind::kFold);
   const bool late = communicator->rank() == 0;
-  const std::int64_t lane = fold->lanes(0).begin;
+  const std::int64_t lane = fold->home(0).front().begin;
   const auto compute = [](int milliseconds) {
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   };
@@ -136,7 +136,7 @@ TEST(Fold, lets_a_lane_keep_all_its_buckets_open) {
   FoldLayout layout = test::make_layout(kSizes, 5000, 8, 1);
   layout.open_buckets = static_cast<int>(layout.buckets.size());
   const auto fold = make_fold(*communicator, layout, test::plain_arithmetic(), ReduceKind::kFold);
-  const LaneRange lanes = fold->lanes(0);
+  const LaneRange lanes = fold->home(0).front();
   for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) {
     for (int pass = 0; pass < 2; ++pass) {  // the second pass finds what the first one left
       for (std::size_t b = 0; b < layout.buckets.size(); ++b) {
@@ -168,7 +168,7 @@ TEST(Fold, sends_the_bytes_of_the_formula) {
   FoldLayout layout = test::make_layout({4096 * 840}, 1, 8, 1);
   const auto fold = make_fold(*apart, layout, test::plain_arithmetic(), ReduceKind::kFold);
   const auto on_node = make_fold(*world, layout, test::plain_arithmetic(), ReduceKind::kFold);
-  const auto mine = fold->lanes(0);
+  const auto mine = fold->home(0).front();
   const auto leaving = static_cast<std::int64_t>(canonical_nodes(mine, 8).size());
   for (Fold* f : {fold.get(), on_node.get()}) {
     for (std::int64_t lane = mine.begin; lane < mine.end; ++lane) {
