@@ -26,6 +26,12 @@ differs() {  # one, other, what
   if [ "$1" = "$2" ]; then echo "FAILED: $3: the digest did not change"; exit 1; fi
   echo "ok: $3"
 }
+# The metrics of the runs in folders straight and stopped are the same lines, but for times.
+same_metrics() {  # folder
+  local run
+  for run in straight stopped; do sed -E 's/,?"time":\{[^}]*\}//' "$1/$run/metrics.jsonl" > "$1/$run.lines"; done
+  cmp "$1/straight.lines" "$1/stopped.lines" && echo "ok: the same metrics"
+}
 mlp=("$here/mlp.toml" --set "data.path=$data")
 cnn=("$here/cnn.toml" --set "data.path=$data")
 
@@ -71,6 +77,28 @@ sharded() {  # lanes, arguments
     same "$reference" "$(digest 4 "${way[@]}" "${saves[@]}" --set "parallel.stage=$((4 - stage))" --set parallel.pretend_nodes=0,1,1,1 --resume)" \
       "stage $stage on 3 ranks, replicated on 2, stage $((4 - stage)) on 4"
   done
+}
+
+# Replicas that step alone and meet: one digest of their own on any number of ranks, and through stops, which
+# wait for a meeting.
+meeting() {  # arguments
+  local reference ranks dir=$work/$case
+  rm -rf "$dir"
+  set -- "$@" --set parallel.strategy=local
+  reference=$(digest 1 "$@" --set "checkpoint.dir=$dir/straight" --set checkpoint.every=10steps)
+  echo "reference: $reference"
+  for ranks in 2 3 4 6; do same "$reference" "$(digest $ranks "$@")" "$ranks ranks"; done
+  same "$reference" "$(digest 2 "$@" --set run.threads=2)" "2 ranks, 2 threads"
+  same "$reference" "$(digest 3 "$@" --set parallel.pretend_nodes=0,1,1)" "nodes of 1+2 ranks"
+  same "$reference" "$(digest 6 "$@" --set parallel.pretend_nodes=0,1,0,2,1,0)" "nodes of 3+2+1 ranks, mixed"
+  same "$reference" "$(digest 2 "$@" --set parallel.bucket_bytes=4096)" "small buckets"
+  set -- "$@" --set "checkpoint.dir=$dir/stopped" --set checkpoint.every=10steps
+  digest 3 "$@" --stop-after 5 > /dev/null
+  digest 1 "$@" --resume --stop-after 15 > /dev/null
+  digest 6 "$@" --resume --stop-after 22 --set parallel.pretend_nodes=0,1,1,1,0,0 > /dev/null
+  same "$reference" "$(digest 2 "$@" --resume)" "stopped at meetings on 3, 1 and 6 ranks"
+  "$program" verify "$dir/straight" "$dir/stopped"
+  same_metrics "$dir"
 }
 
 # A token model at one precision, activations kept or computed again, and through stops.
@@ -119,6 +147,16 @@ case $case in
         same "$reference" "$(digest 3 "$@" --set parallel.strategy=sharded --set "parallel.stage=$stage")" "$kind, stage $stage on 3 ranks"
       done
     done ;;
+  local) meeting "${cnn[@]}" --set train.lanes=12 --set parallel.replicas=6 --set parallel.every=7 --set parallel.outer=nesterov ;;
+  local-average)
+    set -- "${mlp[@]}" --set parallel.every=4 --set optimizer.clip=0.5 --set train.accumulate=2 --set train.batch=96
+    meeting "$@" --set train.lanes=12 --set parallel.replicas=6
+    set -- "$@" --set parallel.strategy=local --set train.lanes=6
+    same "$(digest 1 "$@")" "$(digest 6 "$@")" "a lane each"
+    differs "$(digest 2 "$@")" "$(digest 2 "$@" --set parallel.outer=nesterov)" "another outer step"
+    differs "$(digest 2 "$@")" "$(digest 2 "$@" --set parallel.every=5)" "other meetings"
+    differs "$(digest 2 "$@")" "$(digest 2 "$@" --set precision.leaf=bf16)" "changes in bf16"
+    same "$(digest 1 "$@" --set precision.leaf=bf16)" "$(digest 4 "$@" --set precision.leaf=bf16 --set parallel.pretend_nodes=0,0,1,1)" "changes in bf16, 2 nodes" ;;
   cnn-12) table 12 "${cnn[@]}" --set train.accumulate=2 --set optimizer.clip=0.5 ;;
   sliced)
     # Wide enough that convolutions and norms take turns slice by slice through the cache.
@@ -178,9 +216,7 @@ case $case in
     same "$reference" "$(digest 2 "$@" --resume)" "stopped after 11, 29 and 30 steps on 3, 1 and 4 ranks"
     differs "$reference" "$first" "an earlier step has another digest"
     "$program" verify "$dir/straight" "$dir/stopped"
-    # The metrics of both runs are the same lines, but for times.
-    for run in straight stopped; do sed -E 's/,?"time":\{[^}]*\}//' "$dir/$run/metrics.jsonl" > "$dir/$run.lines"; done
-    cmp "$dir/straight.lines" "$dir/stopped.lines" && echo "ok: the same metrics" ;;
+    same_metrics "$dir" ;;
   messages)
     # Between pretended nodes nothing is shared: as many nodes as ranks means messages alone.
     set -- "${cnn[@]}"

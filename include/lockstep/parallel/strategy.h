@@ -76,7 +76,8 @@ class Strategy {
   // The lanes whose samples this rank's loader reads, by stream.
   virtual std::vector<std::vector<comm::LaneRange>> home() const = 0;
   // How many steps from `step` on, at most `most`, pass before all ranks hold the same numbers
-  // again. Evaluations, checkpoints and stops happen there.
+  // again. Evaluations, checkpoints and stops happen there. More than `most`, but never past
+  // the run's last step, where the numbers depend on when that is.
   virtual std::int64_t stretch(std::int64_t /*step*/, std::int64_t /*most*/) const { return 1; }
   // Collective. Runs steps [step, step + outcomes.size()), a stretch; returns how many were run:
   // fewer only if a rank asked to stop. Throws DataError, on all ranks alike, naming what is not
