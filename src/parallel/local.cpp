@@ -37,6 +37,7 @@ std::int64_t checked_replicas(const Options& options, int ranks) {
 
 // Within a replica nothing travels: the contract's fold, and no rounding but the kernels' own.
 Options options_within(Options options, std::int64_t lanes) {
+  options.kind = Kind::kReplicated;
   options.lanes = lanes;
   options.reduce = comm::ReduceKind::kFold;
   options.leaf = comm::LeafType::kFp32;
@@ -82,7 +83,7 @@ Local::Local(comm::Communicator& communicator, Device& device, nn::Program& prog
       self_(comm::make_self_communicator()),
       steps_(*self_, device, program, optimizer_options, options_within(options, lanes_of_replica_),
              static_cast<int>(mine_.size())),
-      buckets_(program, options.bucket_bytes),
+      buckets_(communicator, program, options.bucket_bytes),
       fold_(comm::make_fold(communicator,
                             meeting_layout(buckets_.layout(table_), options, replicas_,
                                            most_steps(options, optimizer_options) * sizeof(Told)),
