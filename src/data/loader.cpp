@@ -6,6 +6,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "loose_rows.h"
 #include "order.h"
 #include "prefetch.h"
 #include "samples.h"
@@ -47,21 +48,31 @@ class FileLoader final : public Loader {
                                                   samples_.target().sample_bytes()));
     if (at.step == cuts_.steps) at = {at.epoch + 1, 0};
     LOCKSTEP_CHECK(at.epoch >= 0 && at.step >= 0 && at.step < cuts_.steps, "step {}", at.step);
-    prefetch_ = std::make_unique<Prefetch>(
-        samples_, options_, cuts_, order_chunk(samples_.input(), samples_.target()), *store_,
-        std::move(lanes), number_of(at.epoch, at.step * cuts_.per_step));
+    const std::int64_t first = number_of(at.epoch, at.step * cuts_.per_step);
+    const std::int64_t chunk = order_chunk(samples_.input(), samples_.target());
+    newest_.assign(lanes.size(), first);
+    loose_ = std::make_unique<LooseRows>(samples_, options_, cuts_, chunk);
+    prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_,
+                                           std::move(lanes), first);
   }
 
   void fill(std::int64_t lane, Position at, std::int64_t micro, void* input, std::int32_t* labels,
             float* targets) override {
     LOCKSTEP_CHECK(at.step < cuts_.steps && micro < options_.accumulate, "step {}", at.step);
-    const auto known = index_of_.find(lane);
-    LOCKSTEP_CHECK(known != index_of_.end(), "lane {} was not dealt to this rank", lane);
     double waited = 0, gathered = 0;
     std::int64_t position = at.step * cuts_.per_step + micro * options_.microbatch;
+    const auto known = index_of_.find(lane);
+    if (known == index_of_.end() || number_of(at.epoch, position) < newest_[known->second]) {
+      {
+        const ScopedTimer timer(gathered);
+        loose_->fill(lane, at.epoch, position, options_.microbatch, input, labels, targets);
+      }
+      return count_times(waited, gathered);
+    }
     for (std::int64_t done = 0; done < options_.microbatch;) {
       const std::int64_t window = position / cuts_.window, offset = position % cuts_.window;
-      const Slot slot = prefetch_->wait(known->second, number_of(at.epoch, position), waited);
+      newest_[known->second] = number_of(at.epoch, position);
+      const Slot slot = prefetch_->wait(known->second, newest_[known->second], waited);
       const ScopedTimer timer(gathered);
       const std::int64_t count =
           std::min(cuts_.window_samples(window) - offset, options_.microbatch - done);
@@ -69,20 +80,24 @@ class FileLoader final : public Loader {
       done += count;
       position += count;
     }
+    count_times(waited, gathered);
+  }
+
+  const LoaderTimes& times() const override {
+    const std::scoped_lock lock(times_mutex_);
+    told_ = times_;
+    told_.bytes_read = prefetch_ ? prefetch_->bytes_read() + loose_->bytes_read() : 0;
+    return told_;
+  }
+
+ private:
+  void count_times(double waited, double gathered) {
     const std::scoped_lock lock(times_mutex_);
     times_.wait += waited;
     times_.gather += gathered;
     times_.samples += options_.microbatch;
   }
 
-  const LoaderTimes& times() const override {
-    const std::scoped_lock lock(times_mutex_);
-    told_ = times_;
-    told_.bytes_read = prefetch_ ? prefetch_->bytes_read() : 0;
-    return told_;
-  }
-
- private:
   std::int64_t number_of(std::int64_t epoch, std::int64_t position) const {
     return epoch * cuts_.windows() + position / cuts_.window;
   }
@@ -116,7 +131,9 @@ class FileLoader final : public Loader {
   Samples samples_;
   Cuts cuts_;
   std::map<std::int64_t, int> index_of_;  // lane -> its place in the store
+  std::vector<std::int64_t> newest_;      // by that place: the window last read
   std::unique_ptr<WindowStore> store_;
+  std::unique_ptr<LooseRows> loose_;
   std::unique_ptr<Prefetch> prefetch_;  // after all that its thread uses
   mutable std::mutex times_mutex_;
   LoaderTimes times_;

@@ -62,7 +62,8 @@ class Loader {
   // Fills input [microbatch, sample...], float or int32 tokens, and the target (labels or values;
   // the other pointer may be null) of one accumulation `micro` of a lane. Called by one thread per
   // lane at a time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and
-  // throws its DataError.
+  // throws its DataError. Other ranks' lanes, and windows that have been left behind, are read on
+  // the caller's thread: for work that has moved between ranks.
   virtual void fill(std::int64_t lane, Position at, std::int64_t micro, void* input,
                     std::int32_t* labels, float* targets) = 0;
   virtual const LoaderTimes& times() const = 0;  // as of now, until the next call
