@@ -5,6 +5,7 @@
 #include "host_engine.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/log.h"
+#include "moving_engine.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "mpi_sum.h"
@@ -168,6 +169,19 @@ std::unique_ptr<Fold> make_round_fold(Communicator& communicator, const FoldLayo
 
 // What only the host can do so far, and what MPI_Iallreduce cannot.
 void refuse_combinations(const FoldLayout& layout, ReduceKind kind, bool on_device) {
+  const bool moves = layout.dealing != Dealing::kFixed;
+  if (moves && kind == ReduceKind::kMpi)
+    throw UserError(
+        "assignment.kind moves lanes between ranks, and parallel.reduce = \"mpi\" knows no lanes; "
+        "use assignment.kind = \"static\", or parallel.reduce = \"fold\"");
+  if (moves && on_device)
+    throw UserError(
+        "assignment.kind other than \"static\" does not go with run.device = \"cuda\" yet; use "
+        "assignment.kind = \"static\"");
+  if (moves && layout.leaves == Leaves::kInRounds)
+    throw UserError(
+        "assignment.kind moves lanes between ranks, and parallel.stage = 2 and 3 take them in "
+        "rounds that no rank may leave; use assignment.kind = \"static\", or parallel.stage = 1");
   if (kind == ReduceKind::kMpi && on_device)
     throw UserError(
         "parallel.reduce = \"mpi\" adds in the host's memory and does not go with run.device = "
@@ -220,7 +234,11 @@ std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& la
   auto context = placement.context();
   std::unique_ptr<FoldEngine> engine;
   if (device.device == nullptr) {
-    engine = std::make_unique<HostEngine>(*context, arithmetic);
+    if (context->claims) {
+      engine = std::make_unique<MovingEngine>(*context, arithmetic);
+    } else {
+      engine = std::make_unique<HostEngine>(*context, arithmetic);
+    }
   } else {
     engine = std::make_unique<DeviceEngine>(*context, device, arithmetic);
   }

@@ -22,6 +22,7 @@ FoldContext::FoldContext(std::unique_ptr<FoldPlan> plan_, std::unique_ptr<Shared
       locals(plan.topology.local_ranks()),
       home(plan.layout.blocks.size()),
       messages(messages_) {
+  if (plan.moving()) claims.emplace(plan, memory);
   if (plan.values_travel()) {
     const Shards shards(plan.layout, plan.topology.ranks());
     for (std::size_t block = 0; block < home.size(); ++block) {

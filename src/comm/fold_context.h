@@ -8,6 +8,7 @@
 
 #include "device_windows.h"
 #include "exchange.h"
+#include "lane_claims.h"
 #include "node_memory.h"
 #include "pages.h"
 #include "record_messages.h"
@@ -34,7 +35,8 @@ class FoldContext {
   const std::unique_ptr<DeviceWindows> devices;  // null: all sums are made on the host
   const NodeMemory memory;
   const int node, local, locals;
-  std::vector<int> home;  // block -> local rank that holds its sum; -1: on another node
+  std::vector<int> home;             // block -> local rank that holds its sum; -1: on another node
+  std::optional<LaneClaims> claims;  // where lanes move
   MPI_Comm messages;
   std::optional<Exchange> exchange;      // several nodes
   std::optional<RecordMessages> values;  // FoldPlan::values_travel(): the blocks' values, by owner

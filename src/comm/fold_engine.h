@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "lane_claims.h"
 #include "lockstep/comm/node_store.h"
 #include "lockstep/device/device.h"
 
@@ -21,6 +22,8 @@ class FoldEngine {
   // False: what is given is done when the call returns, and done() need not be asked for stored().
   virtual bool late() const = 0;
   virtual LaneRange lanes(int stream) const = 0;
+  // Where lanes move: what the stream runs from now on.
+  virtual void begin_lane(int /*stream*/, const Claim& /*claim*/) {}
   virtual float* leaf(int stream, std::int64_t lane, int bucket) = 0;
   virtual void open(int /*stream*/, Stream& /*work*/) {}
   virtual void mark(int /*stream*/, int /*bucket*/, Stream& /*work*/) {}

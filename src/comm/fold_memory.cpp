@@ -4,6 +4,7 @@
 
 #include "lockstep/device/tree_arithmetic.h"
 #include "pages.h"
+#include "step_program.h"
 
 namespace lockstep::comm {
 
@@ -31,7 +32,9 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
     stores.push_back(make_stores(layout, lanes[topology.node_begin[topology.node()] + l]));
     for (const auto& [node, slot] : stores.back().remaining) local_nodes.push_back(node);
   }
-  local_program = make_program(local_nodes, layout.lanes);
+  if (layout.dealing != Dealing::kFixed) plan_moves();
+  local_program = moving() ? StepProgram(node_lanes(), layout.lanes).program()
+                           : make_program(local_nodes, layout.lanes);
   owner_program = make_program(owner_nodes, layout.lanes);
   for (int l = 0; l < topology.local_ranks(); ++l) {
     windows.push_back(window_of(l));
@@ -63,6 +66,17 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   scratch_bytes = static_cast<std::size_t>(stores[topology.local()].streams_with_scratch() *
                                            scratch_buckets() * largest_bucket()) *
                   sizeof(float);
+}
+
+// Where there is but one stream nothing moves.
+void FoldPlan::plan_moves() {
+  if (topology.local_ranks() * layout.streams == 1 || layout.buckets.empty()) return;
+  moves = make_moves(layout, stores);
+  for (RankStores& rank : stores) {
+    rank.slots = layout.streams * moves.slots();
+    rank.remaining.clear();
+    for (auto& stream : rank.streams) stream.needs_scratch = true;
+  }
 }
 
 std::int64_t FoldPlan::largest_bucket() const {
@@ -119,6 +133,9 @@ WindowLayout FoldPlan::window_of(int local) const {
   w.released = place(sizeof(Flag), 64);
   w.recorded = place(sizeof(Flag), 64);
   w.closed = place(on_device() ? sizeof(Flag) : 0, 64);
+  w.claims = place(moving() ? layout.streams * sizeof(ClaimWord) : 0, 64);
+  w.lanes = place(
+      moving() ? static_cast<std::size_t>(stores[local].lanes.size()) * sizeof(LaneState) : 0, 64);
   w.record_set =
       round_up(static_cast<std::size_t>(stores[local].lanes.size()) * layout.record_bytes, 64);
   w.records = place(2 * w.record_set, 64);

@@ -18,6 +18,16 @@ struct alignas(64) Flag {
   std::atomic<std::int64_t> step;
 };
 
+// Where lanes move: which lanes of a stream nobody has claimed, on a cache line of its own.
+struct alignas(64) ClaimWord {
+  std::atomic<std::uint64_t> word;
+};
+// Of a lane, with its home rank.
+struct LaneState {
+  std::atomic<std::uint64_t> taken;  // the step, and where the leaf of a lane lies that was taken
+  std::int64_t nanoseconds[2];       // that it has run, for odd and even steps
+};
+
 // Where the sums are made. kHost: all in the windows. kDevice: slots, outbox and results lie on the
 // devices, and messages, if any, start there. kStaged: slots lie on the devices; outbox and results
 // are in the windows, for messages of the host.
@@ -25,13 +35,16 @@ enum class SumsIn { kHost, kDevice, kStaged };
 
 // Byte offsets in a rank's window.
 struct WindowLayout {
-  std::size_t ready = 0;     // Flag per bucket: this rank's lanes are all pushed
+  std::size_t ready =
+      0;  // Flag per bucket: this rank's lanes are all pushed; where lanes move, how many
   std::size_t folded = 0;    // Flag per bucket: this rank's part is folded over the node
   std::size_t summed = 0;    // Flag per bucket: this rank's shard is summed
   std::size_t done = 0;      // Flag per bucket: all that this rank contributes to the sum is there
   std::size_t released = 0;  // Flag: this rank has read the sum
   std::size_t recorded = 0;  // Flag: the records of this rank's lanes are there
   std::size_t closed = 0;    // Flag: this rank has let go of its peers' device memory
+  std::size_t claims = 0;    // ClaimWord per stream
+  std::size_t lanes = 0;     // LaneState per lane
   std::size_t records = 0;   // two sets of lanes * record_bytes, for odd and even steps
   std::size_t record_set = 0;
   std::size_t block_values = 0;  // double per block
@@ -63,6 +76,9 @@ struct FoldPlan {
   // The nodes of the tree that leave a node.
   const PieceRows& rows(int node) const { return rows_[node]; }
   int canonical(int node) const { return rows_[node].size(); }
+  // Lanes of this rank's node move between its streams.
+  bool moving() const { return moves.depth > 0; }
+  LaneRange node_lanes() const { return {stores.front().lanes.begin, stores.back().lanes.end}; }
   std::int64_t largest_bucket() const;
   int scratch_buckets() const;
   bool on_device() const { return where != SumsIn::kHost; }
@@ -73,9 +89,10 @@ struct FoldPlan {
 
   Topology topology;
   FoldLayout layout;
-  std::vector<LaneRange> lanes;       // by position
-  std::vector<BucketBlocks> blocks;   // by bucket
-  std::vector<RankStores> stores;     // by local rank
+  std::vector<LaneRange> lanes;      // by position
+  std::vector<BucketBlocks> blocks;  // by bucket
+  std::vector<RankStores> stores;    // by local rank
+  MovePlan moves;
   std::vector<WindowLayout> windows;  // by local rank
   std::vector<DeviceLayout> devices;  // by local rank
   SumsIn where;
@@ -90,6 +107,7 @@ struct FoldPlan {
   std::size_t device_bytes() const;  // of this rank
 
  private:
+  void plan_moves();
   WindowLayout window_of(int local) const;
   DeviceLayout device_of(int local) const;
   std::size_t outbox_of(int local) const;

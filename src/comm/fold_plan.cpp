@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "lane_dealer.h"
 #include "lockstep/core/error.h"
 
 namespace lockstep::comm {
@@ -106,6 +107,24 @@ RankStores make_stores(const FoldLayout& layout, LaneRange lanes) {
     stores.streams.push_back(std::move(stream));
   }
   return stores;
+}
+
+MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home) {
+  MovePlan moves;
+  const int ranks = static_cast<int>(home.size());
+  std::int64_t stream_lanes = 0;
+  if (layout.dealing == Dealing::kMeasured) {
+    moves.most_lanes = most_dealt(home.back().lanes.end - home.front().lanes.begin, ranks);
+    stream_lanes = (moves.most_lanes + layout.streams - 1) / layout.streams;
+  } else {
+    moves.extra = layout.extra;
+    for (const RankStores& stores : home) {
+      for (const auto& stream : stores.streams)
+        stream_lanes = std::max(stream_lanes, stream.lanes.size());
+    }
+  }
+  moves.depth = most_canonical(stream_lanes);
+  return moves;
 }
 
 std::vector<BucketBlocks> find_blocks(const FoldLayout& layout) {

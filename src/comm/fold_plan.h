@@ -40,11 +40,24 @@ struct RankStores {
   std::vector<Stream> streams;  // FoldLayout::streams; some may have no lanes
   int slots = 0;
   std::vector<std::pair<Node, int>> remaining;  // in lane order: node, slot
-  int result_slot() const { return remaining.front().second; }
+  int result_slot() const { return remaining.empty() ? 0 : remaining.front().second; }
   int busy_streams() const;  // with lanes
   int streams_with_scratch() const;
 };
 RankStores make_stores(const FoldLayout& layout, LaneRange lanes);
+
+// Where a stream keeps partial sums when lanes move: its own lanes' canonical nodes in lane order,
+// then the leaves of lanes that it has taken over, one each.
+struct MovePlan {
+  int depth = 0;                // most canonical nodes of a stream's own lanes
+  int extra = 0;                // lanes that it may take over
+  std::int64_t most_lanes = 0;  // that a rank may own
+  int slots() const { return depth + extra; }
+  int first_slot(int stream) const { return stream * slots(); }
+  int taken_slot(int stream, int taken) const { return first_slot(stream) + depth + taken; }
+};
+// home: what the ranks of the node own where nothing moves.
+MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home);
 
 // The blocks of each bucket: bucket b has blocks [first[b], last[b]) of FoldLayout::blocks. Throws
 // (our bug) if a block crosses a bucket's end.

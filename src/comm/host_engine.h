@@ -3,9 +3,9 @@
 #pragma once
 #include "fold_context.h"
 #include "fold_engine.h"
+#include "host_parts.h"
 #include "host_shards.h"
 #include "lane_stores.h"
-#include "tile_runner.h"
 
 namespace lockstep::comm {
 
@@ -28,15 +28,9 @@ class HostEngine final : public FoldEngine {
   double seconds() const override { return folding_ + stores_.seconds(); }
 
  private:
-  void fold_part(int b);
-  void fold_part_for_owners(int b);
-  void set_sources(const Range& block);
-
-  FoldContext& context_;
-  FoldArithmetic arithmetic_;
   LaneStores stores_;
   Pages tiles_;
-  TileRunner runner_;
+  HostParts parts_;
   HostShards shards_;
   double folding_ = 0;
 };

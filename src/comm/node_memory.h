@@ -23,6 +23,12 @@ class NodeMemory {
   Flag& released(int local) const { return *flags(local, layout(local).released); }
   Flag& recorded(int local) const { return *flags(local, layout(local).recorded); }
   Flag& closed(int local) const { return *flags(local, layout(local).closed); }
+  ClaimWord* claims(int local) const {
+    return reinterpret_cast<ClaimWord*>(at(local, layout(local).claims));
+  }
+  LaneState* lane_states(int local) const {
+    return reinterpret_cast<LaneState*>(at(local, layout(local).lanes));
+  }
   std::byte* records(int local, std::int64_t round) const {
     return at(local, layout(local).records + (round & 1) * layout(local).record_set);
   }

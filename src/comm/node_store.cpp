@@ -15,11 +15,9 @@ int root_level(std::int64_t lanes) {
   return level;
 }
 
-// A node whose right child has no lanes is its left child: the highest name of the same sum.
 Node highest_name(Node node, std::int64_t lanes, int root) {
-  while (node.level < root && node.index % 2 == 0 && ((node.index + 1) << node.level) >= lanes) {
-    node = {node.level + 1, node.index / 2};
-  }
+  while (node.level < root && node.index % 2 == 0 && ((node.index + 1) << node.level) >= lanes)
+    node = parent(node);
   return node;
 }
 
@@ -50,7 +48,7 @@ class StoreSimulation {
         free_.insert(merge.from);
         here = merge.into;
       }
-      node = highest_name({node.level + 1, node.index / 2}, lanes_, root_);
+      node = highest_name(parent(node), lanes_, root_);
     }
     LOCKSTEP_CHECK(live_.emplace(key(node), here).second, "a node arrived twice");
     return arrival;
@@ -69,8 +67,6 @@ class StoreSimulation {
  private:
   using Key = std::pair<int, std::int64_t>;
   static Key key(const Node& node) { return {node.level, node.index}; }
-  static Node sibling(const Node& node) { return {node.level, node.index ^ 1}; }
-
   int take_slot() {
     if (free_.empty()) return slots_++;
     const int slot = *free_.begin();
@@ -89,19 +85,35 @@ class StoreSimulation {
 
 std::int64_t Node::end(std::int64_t lanes) const { return std::min((index + 1) << level, lanes); }
 
+Node highest_name(Node node, std::int64_t lanes) {
+  return highest_name(node, lanes, root_level(lanes));
+}
+
+Node first_canonical(LaneRange range, std::int64_t lanes) {
+  const int root = root_level(lanes);
+  const std::int64_t a = range.begin;
+  int level = 0;
+  while (level < root && a % (std::int64_t{2} << level) == 0 &&
+         std::min(a + (std::int64_t{2} << level), lanes) <= range.end) {
+    ++level;
+  }
+  return {level, a >> level};
+}
+
 std::vector<Node> canonical_nodes(LaneRange range, std::int64_t lanes) {
   LOCKSTEP_CHECK(0 <= range.begin && range.begin <= range.end && range.end <= lanes,
                  "lanes [{}, {}) of {}", range.begin, range.end, lanes);
-  const int root = root_level(lanes);
   std::vector<Node> nodes;
-  for (std::int64_t a = range.begin; a < range.end; a = nodes.back().end(lanes)) {
-    int level = 0;
-    while (level < root && a % (std::int64_t{2} << level) == 0 &&
-           std::min(a + (std::int64_t{2} << level), lanes) <= range.end) {
-      ++level;
-    }
-    nodes.push_back({level, a >> level});
-  }
+  for (std::int64_t a = range.begin; a < range.end; a = nodes.back().end(lanes))
+    nodes.push_back(first_canonical({a, range.end}, lanes));
+  return nodes;
+}
+
+// Sizes grow to the largest node and shrink behind it: 1, 1 + 1, 1 + 2 + 1, 1 + 2 + 2 + 1, ...
+int most_canonical(std::int64_t size) {
+  int nodes = 0;
+  for (std::int64_t least = 1; least <= size; ++nodes)
+    least += std::int64_t{1} << ((nodes + 1) / 2);
   return nodes;
 }
 

@@ -17,25 +17,21 @@ TreeFold::TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context,
       plan_(context_->plan),
       memory_(context_->memory),
       exchange_(context_->exchange),
+      claims_(context_->claims),
       node_(context_->node),
       local_(context_->local),
       locals_(context_->locals),
-      peer_bytes_(plan_.buckets()),
+      peer_piece_bytes_(plan_.buckets()),
       streams_(plan_.layout.streams) {
   for (int s = 0; s < plan_.layout.streams; ++s) cursors_.add(engine_->lanes(s));
-  for (int b = 0; b < plan_.buckets(); ++b) {
-    const std::int64_t part = plan_.part(node_, b, local_).size();
-    for (int l = 0; l < locals_; ++l) {
-      if (l == local_) continue;
-      peer_bytes_[b] +=
-          part * static_cast<std::int64_t>(plan_.stores[l].remaining.size() * sizeof(float));
-      if (!exchange_) continue;
-      const Piece& piece = exchange_->piece_in(b, node_, l);
-      peer_bytes_[b] += piece.floats() * static_cast<std::int64_t>(sizeof(float));
-    }
-  }
   for (int l = 0; l < locals_; ++l) {
     lane_home_.insert(lane_home_.end(), plan_.stores[l].lanes.size(), l);
+    if (l == local_) continue;
+    peer_sources_ += static_cast<int>(plan_.stores[l].remaining.size());
+    for (int b = 0; exchange_ && b < plan_.buckets(); ++b) {
+      const Piece& piece = exchange_->piece_in(b, node_, l);
+      peer_piece_bytes_[b] += piece.floats() * static_cast<std::int64_t>(sizeof(float));
+    }
   }
   if (exchange_) {
     record_messages_.emplace(context_->messages, plan_.topology, plan_.lanes,
@@ -81,6 +77,29 @@ void TreeFold::look_at_release() {
   release_pending_.store(false, std::memory_order_release);
 }
 
+std::int64_t TreeFold::next(int stream) {
+  if (!claims_) return cursors_.next(stream);
+  const Claim claim = claims_->next(stream);
+  if (claim.lane < 0) return -1;
+  engine_->begin_lane(stream, claim);
+  StreamState& state = streams_[stream];
+  state.lane_began = seconds_now();
+  state.lane_waited = state.waited;
+  return claim.lane;
+}
+
+LaneMoves TreeFold::moves() const {
+  if (claims_) return {claims_->lanes_run(), claims_->lanes_taken(), claims_->deals()};
+  return {(round_ - 1) * plan_.stores[local_].lanes.size(), 0, 0};
+}
+
+// Until its last push, waiting for peers left out.
+void TreeFold::lane_is_measured(int stream, std::int64_t lane) {
+  const StreamState& state = streams_[stream];
+  const double seconds = seconds_now() - state.lane_began - (state.waited - state.lane_waited);
+  claims_->measured(lane, static_cast<std::int64_t>(seconds * 1e9));
+}
+
 // What the streams of a host write are the stores themselves; those of a device write their own
 // memory, and the stores are written by what push() gives.
 float* TreeFold::leaf(int stream, std::int64_t lane, int bucket) {
@@ -90,7 +109,12 @@ float* TreeFold::leaf(int stream, std::int64_t lane, int bucket) {
 
 void TreeFold::push(int stream, std::int64_t lane, int bucket) {
   if (engine_->late()) await_release(stream);
-  if (engine_->push(stream, lane, bucket)) publish(memory_.ready(local_, bucket), round_);
+  const bool complete = engine_->push(stream, lane, bucket);
+  if (complete) publish(memory_.ready(local_, bucket), round_);
+  if (claims_) {
+    if (bucket + 1 == plan_.buckets()) lane_is_measured(stream, lane);
+    memory_.ready(local_, bucket).step.fetch_add(1, std::memory_order_acq_rel);
+  }
   if (stream != 0) return;
   begin_step();
   progress();
@@ -103,11 +127,20 @@ bool TreeFold::all_local(Flag& (NodeMemory::*flag)(int, int) const, int b) const
   return true;
 }
 
+// Where lanes move, the ranks' counts of pushes say it together.
+bool TreeFold::stores_complete(int b) const {
+  if (!claims_) return all_local(&NodeMemory::ready, b);
+  std::int64_t pushes = 0;
+  for (int l = 0; l < locals_; ++l)
+    pushes += memory_.ready(l, b).step.load(std::memory_order_acquire);
+  return pushes >= node_target();
+}
+
 void TreeFold::progress() {
   look_at_release();
   if (!begun_) return;  // between two steps
   while (computing() && engine_->stored(stored_)) publish(memory_.ready(local_, stored_++), round_);
-  while (parts_.started < plan_.buckets() && all_local(&NodeMemory::ready, parts_.started)) {
+  while (parts_.started < plan_.buckets() && stores_complete(parts_.started)) {
     engine_->start(Stage::kPart, parts_.started++);
     collect_parts();
   }
@@ -122,10 +155,10 @@ void TreeFold::progress() {
     collect_returns();
   }
   collect_returns();
-  if (!records_published_ &&
-      records_set_.load(std::memory_order_acquire) == plan_.stores[local_].lanes.size()) {
-    publish_records();
-  }
+  const bool recorded =
+      claims_ ? node_recorded()
+              : records_set_.load(std::memory_order_acquire) == plan_.stores[local_].lanes.size();
+  if (!records_published_ && recorded) publish_records();
   watch_flight();
 }
 
@@ -135,7 +168,10 @@ void TreeFold::collect_parts() {
 }
 
 void TreeFold::part_is_folded(int b) {
-  counters_.bytes_read_peers += peer_bytes_[b];
+  const std::int64_t sources = claims_ ? claims_->peer_sources() : peer_sources_;
+  counters_.bytes_read_peers +=
+      sources * plan_.part(node_, b, local_).size() * static_cast<std::int64_t>(sizeof(float)) +
+      peer_piece_bytes_[b];
   if (!exchange_) {
     publish(memory_.done(local_, b), round_);
     returns_.started = returns_.done = b + 1;
@@ -175,32 +211,55 @@ void TreeFold::collect_returns() {
 }
 
 std::byte* TreeFold::record_place(std::int64_t lane, std::int64_t round) const {
-  if (record_messages_) return record_messages_->record(lane);
-  const int l = lane_home_[lane];
+  return record_messages_ ? record_messages_->record(lane) : record_at_home(lane, round);
+}
+
+std::byte* TreeFold::record_at_home(std::int64_t lane, std::int64_t round) const {
+  const int l = lane_home_[lane - plan_.node_lanes().begin];
   const auto offset = static_cast<std::size_t>(lane - plan_.stores[l].lanes.begin);
   return memory_.records(l, round) + offset * plan_.layout.record_bytes;
 }
 
+// A lane that moves has its record at home, whoever runs it; between nodes it travels from there.
 void TreeFold::set_record(std::int64_t lane, const void* record) {
-  const LaneRange& mine = plan_.stores[local_].lanes;
+  const LaneRange mine = claims_ ? plan_.node_lanes() : plan_.stores[local_].lanes;
   LOCKSTEP_CHECK(mine.begin <= lane && lane < mine.end, "lane {} is not of this rank", lane);
-  std::memcpy(record_place(lane, round_), record, plan_.layout.record_bytes);
+  std::memcpy(claims_ ? record_at_home(lane, round_) : record_place(lane, round_), record,
+              plan_.layout.record_bytes);
   const auto set = records_set_.fetch_add(1, std::memory_order_acq_rel) + 1;
   LOCKSTEP_CHECK(set <= mine.size(), "a lane's record was set twice");
+  if (claims_) memory_.recorded(local_).step.fetch_add(1, std::memory_order_acq_rel);
+}
+
+bool TreeFold::node_recorded() const {
+  std::int64_t records = 0;
+  for (int l = 0; l < locals_; ++l)
+    records += memory_.recorded(l).step.load(std::memory_order_acquire);
+  return records >= node_target();
 }
 
 void TreeFold::publish_records() {
   records_published_ = true;
   if (record_messages_) {
+    const LaneRange& mine = plan_.stores[local_].lanes;
+    if (claims_) {
+      std::memcpy(record_messages_->record(mine.begin), record_at_home(mine.begin, round_),
+                  static_cast<std::size_t>(mine.size()) * plan_.layout.record_bytes);
+    }
     record_messages_->start();
     counters_.bytes_sent += record_messages_->bytes_per_step();
-  } else {
+  } else if (!claims_) {
     publish(memory_.recorded(local_), round_);
   }
 }
 
 bool TreeFold::records_here() {
+  if (claims_ && !records_published_) {
+    progress();
+    if (!records_published_) return false;
+  }
   if (record_messages_) return record_messages_->test();
+  if (claims_) return true;
   for (int l = 0; l < locals_; ++l) {
     if (!reached(memory_.recorded(l), round_)) return false;
   }
@@ -211,8 +270,9 @@ bool TreeFold::records_here() {
 // computed. Seen at pushes only (on a late engine in finish() too, as long as the rank's own lanes
 // run), so the end of a flight is rounded up to the next look.
 void TreeFold::watch_flight() {
-  const bool flying =
-      returns_.done < plan_.buckets() && reached(memory_.ready(local_, returns_.done), round_);
+  const bool flying = returns_.done < plan_.buckets() &&
+                      (claims_ ? stores_complete(returns_.done)
+                               : reached(memory_.ready(local_, returns_.done), round_));
   if (flight_since_ > 0) {
     const double now = seconds_now();
     counters_.wait.hidden +=
@@ -241,7 +301,7 @@ void TreeFold::finish(std::int64_t step) {
     if (!computing()) flight_since_ = 0;  // from here on waiting is exposed
   };
   look();
-  if (!records_published_) publish_records();
+  if (!records_published_ && !claims_) publish_records();
   for (awaited_bucket_ = 0; awaited_bucket_ < plan_.buckets(); ++awaited_bucket_) {
     waiter_.wait({"bucket", awaited_bucket_, step}, [&] {
       look();
@@ -270,6 +330,7 @@ void TreeFold::finish(std::int64_t step) {
   stored_ = 0;
   parts_ = shards_ = returns_ = {};
   cursors_.begin_step();
+  if (claims_) claims_->end_step();
   ++round_;
 }
 

@@ -24,8 +24,12 @@ class TreeFold final : public Fold {
   TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context, std::unique_ptr<FoldEngine> engine,
            std::string path);
 
-  std::int64_t next(int stream) override { return cursors_.next(stream); }
+  std::int64_t next(int stream) override;
   std::vector<LaneRange> home(int stream) const override { return {cursors_.lanes(stream)}; }
+  void keep_lanes() override {
+    if (claims_) claims_->keep();
+  }
+  LaneMoves moves() const override;
   float* leaf(int stream, std::int64_t lane, int bucket) override;
   void open(int stream, Stream& work) override { engine_->open(stream, work); }
   void mark(int stream, int bucket, Stream& work) override { engine_->mark(stream, bucket, work); }
@@ -53,14 +57,19 @@ class TreeFold final : public Fold {
   void collect_returns();
   void part_is_folded(int b);
   bool all_local(Flag& (NodeMemory::*flag)(int, int) const, int b) const;
+  bool stores_complete(int b) const;
+  std::int64_t node_target() const { return round_ * plan_.node_lanes().size(); }
+  void lane_is_measured(int stream, std::int64_t lane);
   bool shard_is_ready(int b);
   bool return_is_ready(int b);
+  bool node_recorded() const;
   void publish_records();
   bool records_here();
   void watch_flight();
   void await_release(int stream);
   void look_at_release();
   std::byte* record_place(std::int64_t lane, std::int64_t round) const;
+  std::byte* record_at_home(std::int64_t lane, std::int64_t round) const;
   bool computing() const { return engine_->late() && stored_ < plan_.buckets(); }
 
   Waiter& waiter_;
@@ -70,11 +79,13 @@ class TreeFold final : public Fold {
   const FoldPlan& plan_;
   const NodeMemory& memory_;
   std::optional<Exchange>& exchange_;
+  std::optional<LaneClaims>& claims_;
   const int node_, local_, locals_;
   std::optional<RecordMessages> record_messages_;
   LaneCursors cursors_;
-  std::vector<int> lane_home_;            // lane -> local rank that holds its record, on one node
-  std::vector<std::int64_t> peer_bytes_;  // bucket -> read from peers' windows
+  std::vector<int> lane_home_;  // lane of this node -> local rank that holds its record
+  int peer_sources_ = 0;        // of the node's partial sums, how many lie with peers
+  std::vector<std::int64_t> peer_piece_bytes_;  // bucket -> read from peers' outboxes
 
   std::int64_t round_ = 1;  // steps begun, this one included
   std::int64_t step_ = -1;
@@ -93,6 +104,7 @@ class TreeFold final : public Fold {
   struct alignas(64) StreamState {
     std::int64_t round = 0;  // the step for which the peers have released this rank's window
     double waited = 0;
+    double lane_began = 0, lane_waited = 0;
   };
   std::vector<StreamState> streams_;
   FoldCounters counters_;

@@ -53,13 +53,27 @@ void set_record(comm::Fold& fold, std::int64_t lane, std::int64_t step) {
   fold.set_record(lane, &record);
 }
 
+using LaneWork = std::function<void(int, std::int64_t)>;
+
 void run_stream(comm::Fold& fold, const comm::FoldLayout& layout, int stream, std::int64_t step,
-                bool delay) {
+                bool delay, const LaneWork& work) {
   for (std::int64_t lane = fold.next(stream); lane >= 0; lane = fold.next(stream)) {
+    if (work) work(stream, lane);
     for (int b = 0; b < static_cast<int>(layout.buckets.size()); ++b)
       run_bucket(fold, layout, stream, lane, b, step, delay);
     set_record(fold, lane, step);
   }
+}
+
+void run_streams(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step, bool delay,
+                 const LaneWork& work) {
+  std::vector<std::thread> others;
+  for (int stream = 1; stream < layout.streams; ++stream) {
+    others.emplace_back([&, stream] { run_stream(fold, layout, stream, step, delay, work); });
+  }
+  run_stream(fold, layout, 0, step, delay, work);
+  for (std::thread& thread : others) thread.join();
+  fold.finish(step);
 }
 
 }  // namespace
@@ -117,13 +131,12 @@ float expected_sum(std::int64_t step, std::int64_t lanes, std::int64_t element,
 }
 
 void run_step(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step, bool delay) {
-  std::vector<std::thread> others;
-  for (int stream = 1; stream < layout.streams; ++stream) {
-    others.emplace_back([&, stream] { run_stream(fold, layout, stream, step, delay); });
-  }
-  run_stream(fold, layout, 0, step, delay);
-  for (std::thread& thread : others) thread.join();
-  fold.finish(step);
+  run_streams(fold, layout, step, delay, {});
+}
+
+void run_step(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step,
+              const LaneWork& work) {
+  run_streams(fold, layout, step, false, work);
 }
 
 void run_step_in_turn(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step) {

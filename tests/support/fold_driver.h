@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct InventedRecord {
 
 // Runs one step, one thread per stream. `delay`: this rank dawdles a little at its pushes.
 void run_step(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step, bool delay);
+// The same; work(stream, lane) is what a lane takes before its first bucket.
+void run_step(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step,
+              const std::function<void(int, std::int64_t)>& work);
 // The same with all streams on this thread, bucket by bucket in turn.
 void run_step_in_turn(comm::Fold& fold, const comm::FoldLayout& layout, std::int64_t step);
 // The first difference from the reference, or "". Call between run_step() and release(). Where

@@ -46,6 +46,19 @@ enum class Leaves : std::uint8_t {
   kInRounds,
 };
 
+// Which rank runs a lane. What moves stays on its node; sums have the same bits.
+enum class Dealing : std::uint8_t {
+  kFixed,     // as cut_lanes() says
+  kMeasured,  // dealt anew when the ranks' measured speeds have changed
+  kTaken,     // a stream that has none left takes lanes from others
+};
+// What has moved so far.
+struct LaneMoves {
+  std::int64_t run = 0;    // lanes that this rank has run
+  std::int64_t taken = 0;  // kTaken: of those, from other streams
+  std::int64_t deals = 0;  // kMeasured: how often lanes were dealt anew on this rank's node
+};
+
 // Where leaves are written and sums are read: by default the host.
 struct FoldDevice {
   Device* device = nullptr;  // one whose streams run late
@@ -65,6 +78,8 @@ struct FoldLayout {
   LeafType leaf = LeafType::kFp32;
   SumsTo sums = SumsTo::kEveryRank;
   Leaves leaves = Leaves::kFolded;
+  Dealing dealing = Dealing::kFixed;  // others only on the host, with kFolded
+  int extra = 0;                      // kTaken: lanes that a stream may take over in a step
 };
 
 struct FoldCounters {
@@ -86,15 +101,19 @@ struct FoldCounters {
 class Fold {
  public:
   virtual ~Fold() = default;
-  // The lane that stream runs next in this step; -1: it has run all. Ascending. Streams may call at
-  // the same time, each for itself.
+  // The lane that stream runs next in this step; -1: it has run all. Ascending, but for
+  // lanes that it takes from others. Streams may call at the same time, each for itself.
   virtual std::int64_t next(int stream) = 0;
   // The lanes that a stream of this rank runs where nothing moves them: its data is read here.
   virtual std::vector<LaneRange> home(int stream) const = 0;
+  // Before the first step, on all ranks of a node alike: no lane leaves its home after all.
+  virtual void keep_lanes() {}
+  virtual LaneMoves moves() const { return {}; }
   // Where stream writes bucket `b` of `lane`: an address such that element e of the flat buffer
   // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(); on a
-  // late device always the same for a stream and bucket, and never waited for. Holds old values, to
-  // be overwritten; what lies between blocks need not be written.
+  // late device with kFolded always the same for a stream and bucket, and never waited for; with
+  // kInRounds what is given to open()'s stream from now on may write there, so nothing is captured.
+  // Holds old values, to be overwritten; what lies between blocks need not be written.
   virtual float* leaf(int stream, std::int64_t lane, int bucket) = 0;
   // On a device whose streams run late, before a lane's work is given: leaves of `stream` may be
   // overwritten by what `work` is given from now on.

@@ -21,8 +21,16 @@ struct LaneRange {
   bool operator==(const LaneRange&) const = default;
 };
 
-// The canonical nodes of lanes [begin, end) out of `lanes`, in lane order.
+// A node whose right child has no lanes is its left child: the highest name of the same sum.
+Node highest_name(Node node, std::int64_t lanes);
+inline Node parent(const Node& node) { return {node.level + 1, node.index / 2}; }
+inline Node sibling(const Node& node) { return {node.level, node.index ^ 1}; }
+
+// The canonical nodes of lanes [begin, end) out of `lanes`, in lane order; and the first of them.
 std::vector<Node> canonical_nodes(LaneRange range, std::int64_t lanes);
+Node first_canonical(LaneRange range, std::int64_t lanes);  // begin < end
+// As many canonical nodes as `size` consecutive lanes can have, wherever they begin.
+int most_canonical(std::int64_t size);
 
 // Which contiguous lanes go to which position: smallest maximum load, then fewest canonical nodes
 // in all (dynamic program). Throws UserError with the remedy if parts > lanes.
