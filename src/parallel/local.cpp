@@ -132,7 +132,7 @@ std::int64_t Local::run(std::int64_t step, LaneRunner& runner, std::span<StepOut
     fold_->set_record(i, told_.data());
   }
   fold_->finish(step + steps);
-  refuse_failures(step, steps);
+  refuse_failures(steps);
   refuse_non_finite(step, steps);
   for (std::int64_t index = 0; index < steps; ++index)
     outcomes[index] = outcome(step + index, index);
@@ -153,8 +153,7 @@ void Local::run_alone(std::int64_t replica, std::int64_t step, LaneRunner& runne
       steps_.run(at, runner, outcomes.subspan(index, 1));
       told_[index] = {outcomes[index].total, outcomes[index].gradient_norm, 0};
     } catch (const DataError& error) {  // said at the meeting, by all ranks
-      failure_ =
-          fmt::format("replica {}, {} steps after a meeting: {}", replica, index + 1, error.what());
+      failure_ = fmt::format("replica {}, alone since step {}: {}", replica, step, error.what());
       told_[index].failed = 1;
       return;
     }
@@ -183,15 +182,14 @@ const Local::Told& Local::told(std::int64_t replica, std::int64_t index) const {
 }
 
 // All ranks throw the sentence of one failure: of the earliest step, then the lowest replica.
-void Local::refuse_failures(std::int64_t step, std::int64_t steps) {
+void Local::refuse_failures(std::int64_t steps) {
   for (std::int64_t index = 0; index < steps; ++index) {
     for (std::int64_t i = 0; i < replicas_; ++i) {
       if (told(i, index).failed == 0) continue;
       const comm::Topology& topology = communicator_.topology();
       const int position = holders_[i].front();
       const std::string mine = position == topology.position ? failure_ : "";
-      throw DataError("{} (the parameters are those of step {}; nothing since was applied)",
-                      comm::broadcast_text(communicator_, mine, topology.rank_at[position]), step);
+      throw DataError("{}", comm::broadcast_text(communicator_, mine, topology.rank_at[position]));
     }
   }
 }
@@ -235,8 +233,9 @@ void Local::move_global() {
 }
 
 std::vector<StateTensor> Local::state() {
-  std::vector<StateTensor> tensors{{"parameters", global_.as<float>()}};
-  if (momentum_.bytes() > 0) tensors.push_back({"outer/momentum", momentum_.as<float>()});
+  std::vector<StateTensor> tensors{{"parameters", global_.as<float>(), nullptr, true}};
+  if (momentum_.bytes() > 0)
+    tensors.push_back({"outer/momentum", momentum_.as<float>(), nullptr, true});
   const auto& names = steps_.optimizer(0).state_names();
   for (std::int64_t i = 0; i < replicas_; ++i) {
     const bool own = mine_.begin <= i && i < mine_.end;

@@ -41,7 +41,7 @@ class Local final : public Strategy {
   void run_alone(std::int64_t replica, std::int64_t step, LaneRunner& runner,
                  std::span<StepOutcome> outcomes);
   void hand_in_change(std::int64_t replica);
-  void refuse_failures(std::int64_t step, std::int64_t steps);
+  void refuse_failures(std::int64_t steps);
   void refuse_non_finite(std::int64_t step, std::int64_t steps) const;
   StepOutcome outcome(std::int64_t step, std::int64_t index);
   void move_global();

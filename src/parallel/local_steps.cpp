@@ -7,7 +7,7 @@ namespace lockstep::parallel {
 LocalSteps::LocalSteps(comm::Communicator& self, Device& device, nn::Program& program,
                        const optim::Options& optimizer_options, const Options& options,
                        int replicas)
-    : Synchronous(self, device, program, optimizer_options, options, {}),
+    : Synchronous(self, device, program, optimizer_options, options),
       flat_(device.allocate(flat_bytes(), "parameters")) {
   if (!device.is_host()) on_host_ = device.allocate_on_host(flat_bytes(), "a replica's parameters");
   for (int i = 0; i < replicas; ++i)
