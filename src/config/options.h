@@ -1,5 +1,5 @@
-// The one table: every option of a run file is declared in options.cpp (sections) or in
-// layer_keys.cpp ([[model.layers]]) and nowhere else.
+// The one table: every option of a run file is declared in options.cpp or options_parallel.cpp
+// (sections) or in layer_keys.cpp ([[model.layers]]) and nowhere else.
 #pragma once
 #include <string>
 #include <vector>

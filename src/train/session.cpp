@@ -1,6 +1,8 @@
 #include "train/session.h"
 
+#include "lockstep/core/memory.h"
 #include "lockstep/core/philox.h"
+#include "train/memory_plan.h"
 #include "train/precision.h"
 
 namespace lockstep::train {
@@ -44,12 +46,12 @@ optim::Options with_end(optim::Options options, std::int64_t total_steps) {
   return options;
 }
 
-parallel::Options parallel_options(const Run& run) {
-  parallel::Options options = run.parallel.options;
-  options.lanes = run.train.lanes;
-  options.accumulate = run.train.accumulate;
-  options.streams = program_streams(run);
-  return options;
+// What is evaluated alone needs less than what was trained.
+Device& roomy(comm::Communicator& communicator, Device& device, const Run& run,
+              const data::Manifest& manifest, const Task& task, bool trains) {
+  if (trains && device.is_host())
+    refuse_what_does_not_fit({communicator, run, manifest, task, precision_in_force(run, device)});
+  return device;
 }
 
 }  // namespace
@@ -60,14 +62,15 @@ Model::Model(comm::Communicator& communicator, Device& device, const Run& run,
       tokenizer(read_tokenizer(communicator, manifest)),
       task(task_of(run, manifest, split, tokenizer, facts)),
       choice(communicator, device),
-      program(device, make_layers(run, task),
-              program_options(run, task, precision_in_force(run, device))),
+      program(roomy(communicator, device, run, manifest, task, facts == nullptr),
+              make_layers(run, task), program_options(run, task, precision_in_force(run, device))),
       streams(static_cast<int>(run.run.threads), device) {
   choice.built();
 }
 
 Session::Session(comm::Communicator& communicator, Device& device, const Run& run)
-    : model(communicator, device, run, run.data.train, nullptr),
+    : before(proportional_memory()),
+      model(communicator, device, run, run.data.train, nullptr),
       loader(open_loader(communicator, run, model)),
       optimizer_options(with_end(run.optimizer, steps_of(run, *loader))),
       strategy(parallel::make_strategy(communicator, device, model.program, optimizer_options,
@@ -101,6 +104,7 @@ std::vector<nn::LedgerRow> Session::ledger() const {
                     "of parameters and optimizer state, for checkpoints and digests", true});
   rows.push_back({"data windows", loader->window_bytes(),
                   "decoded samples ahead of the lanes, shared on the node", true});
+  rows.push_back({"program and libraries", before, "as this process began", true});
   return rows;
 }
 

@@ -37,6 +37,7 @@ struct Model {
 struct Session {
   Session(comm::Communicator& communicator, Device& device, const Run& run);
 
+  std::uint64_t before = 0;  // resident bytes before anything was made
   Model model;
   std::unique_ptr<data::Loader> loader;
   optim::Options optimizer_options;  // with the schedule's end filled in

@@ -188,6 +188,14 @@ int program_streams(const Run& run) {
   return static_cast<int>(std::min(group, run.train.lanes));
 }
 
+parallel::Options parallel_options(const Run& run) {
+  parallel::Options options = run.parallel.options;
+  options.lanes = run.train.lanes;
+  options.accumulate = run.train.accumulate;
+  options.streams = program_streams(run);
+  return options;
+}
+
 nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision) {
   nn::ProgramOptions options;
   options.sample = task.input->sample.rank() == 0 ? Shape{1} : task.input->sample;
@@ -197,6 +205,9 @@ nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precis
   options.metrics = ops::make_metrics(task.metrics);
   options.streams = program_streams(run);
   options.held = holds_parameters(run);
+  // In rounds of lanes a gradient's memory is free when other ranks have read what was there.
+  const parallel::Options& way = run.parallel.options;
+  options.captured = way.kind != parallel::Kind::kSharded || way.stage == 1;
   options.tokens = task.tokens();
   options.labels = task.tokens() ? task.sequence : 1;
   options.precision = precision;

@@ -42,6 +42,7 @@ std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task);
 // through a gathered layer together with others.
 int program_streams(const Run& run);
 bool holds_parameters(const Run& run);  // a use at a time: sharded, stage 3
+parallel::Options parallel_options(const Run& run);
 // precision: the one that is in force on this machine.
 nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision);
 std::string split_names(const data::Manifest& manifest);  // "train, test"

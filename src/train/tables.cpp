@@ -4,23 +4,14 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <numeric>
 #include <sstream>
 
+#include "lockstep/core/memory.h"
 #include "lockstep/core/units.h"
 
 namespace lockstep::train {
 namespace {
-
-// The value in kB of a line "key:  123 kB" of a file of /proc; 0 if there is none.
-std::uint64_t kilobytes_in(const char* file, std::string_view key) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with(key)) return std::stoull(line.substr(key.size()));
-  }
-  return 0;
-}
 
 struct Spread {
   double min = 0, mean = 0, max = 0;
@@ -105,8 +96,8 @@ std::uint64_t node_total(comm::Communicator& communicator, std::uint64_t mine) {
 }
 
 void fill_memory(RankTimes& times) {
-  times.peak_memory = 1024 * kilobytes_in("/proc/self/status", "VmHWM:");
-  times.shared_memory = 1024 * kilobytes_in("/proc/self/smaps_rollup", "Pss:");
+  times.peak_memory = peak_resident_memory();
+  times.shared_memory = proportional_memory();
 }
 
 std::vector<RankTimes> gather_times(comm::Communicator& communicator, const RankTimes& mine) {

@@ -13,6 +13,7 @@
 
 #include "lockstep/comm/communicator.h"
 #include "lockstep/comm/fold.h"
+#include "lockstep/core/block_runs.h"
 #include "lockstep/nn/program.h"
 #include "lockstep/ops/loss.h"
 #include "lockstep/optim/optimizer.h"
@@ -67,6 +68,9 @@ struct StateTensor {
   float* data = nullptr;  // on the device; element e lies at data[e], if this position holds it
   // By block of the table: the position that holds it; null: every position holds all.
   const std::vector<int>* holders = nullptr;
+  bool on_host = false;  // data is in the host's memory, whatever the device
+  // Null, or the runs that this position holds: their elements lie where these say.
+  const std::vector<BlockRun>* runs = nullptr;
 };
 
 class Strategy {
@@ -79,9 +83,12 @@ class Strategy {
   // again. Evaluations, checkpoints and stops happen there. More than `most`, but never past
   // the run's last step, where the numbers depend on when that is.
   virtual std::int64_t stretch(std::int64_t /*step*/, std::int64_t /*most*/) const { return 1; }
+  // Whether it makes no difference to the numbers where a stretch ends: then none goes past a step
+  // after which something is due.
+  virtual bool ends_anywhere() const { return false; }
   // Collective. Runs steps [step, step + outcomes.size()), a stretch; returns how many were run:
-  // fewer only if a rank asked to stop. Throws DataError, on all ranks alike, naming what is not
-  // finite (lane or parameter), with nothing of that step applied.
+  // fewer only if a rank asked to stop or to save. Throws DataError, on all ranks alike, naming
+  // what is not finite (lane or parameter), with nothing of that step applied.
   virtual std::int64_t run(std::int64_t step, LaneRunner& runner,
                            std::span<StepOutcome> outcomes) = 0;
 
@@ -115,7 +122,7 @@ enum class Assignment : std::uint8_t { kStatic, kAdaptive, kQueue };
 
 struct Options {
   Kind kind = Kind::kReplicated;
-  std::int64_t lanes = 1, accumulate = 1, bucket_bytes = 4 << 20;
+  std::int64_t lanes = 1, accumulate = 1, bucket_bytes = 0 /* measured */;
   int streams = 1;
   comm::ReduceKind reduce = comm::ReduceKind::kFold;
   comm::LeafType leaf = comm::LeafType::kFp32;
@@ -132,6 +139,13 @@ struct Options {
   Assignment assignment = Assignment::kStatic;
   std::int64_t extra = 2;  // kQueue: lanes that a stream may take from others in a step
 };
+
+// The rows that ledger() will have on this position of a strategy on the host, before it is made.
+// For kReplicated and kSharded.
+std::vector<nn::LedgerRow> planned_ledger(const comm::Topology& topology,
+                                          const nn::Program& program,
+                                          const optim::Options& optimizer_options,
+                                          const Options& options);
 
 // Collective. Throws UserError where options, ranks and device do not fit together. What is handed
 // in by reference must outlive the strategy.

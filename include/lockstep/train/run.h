@@ -45,6 +45,7 @@ struct RunSection {
   std::int64_t threads = 1;
   std::string isa = "auto", device = "cpu";
   double watchdog = 300;               // seconds
+  std::int64_t memory = 0;             // bytes of a node; 0: what its cgroup or the machine has
   bool mixed = false;
 };
 struct CheckpointSection {

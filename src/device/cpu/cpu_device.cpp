@@ -56,11 +56,30 @@ class CpuDevice : public Device {
   void fill(void* to, int byte, std::size_t bytes, Stream&) override { std::memset(to, byte, bytes); }
 };
 
-}  // namespace
+// Reserves addresses and touches none.
+class PlanningDevice final : public CpuDevice {
+ public:
+  Buffer allocate(std::size_t bytes, std::string_view purpose) override {
+    if (bytes == 0) return Buffer(*this, nullptr, 0);
+    void* const data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED)
+      throw UserError("no room for {} ({}); use a smaller batch or more ranks", purpose,
+                      bytes_text(static_cast<double>(bytes)));
+    return Buffer(*this, data, bytes);
+  }
+  void release(void* data, std::size_t bytes, bool) noexcept override { ::munmap(data, bytes); }
+};
 
+}  // namespace
 
 Device& cpu_device() {
   static CpuDevice device;
+  return device;
+}
+
+Device& planning_device() {
+  static PlanningDevice device;
   return device;
 }
 

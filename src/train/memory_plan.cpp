@@ -1,0 +1,94 @@
+#include "train/memory_plan.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/memory.h"
+#include "lockstep/core/units.h"
+#include "lockstep/device/device.h"
+#include "lockstep/train/tables.h"
+
+namespace lockstep::train {
+namespace {
+
+using Rows = std::vector<nn::LedgerRow>;
+
+std::uint64_t total(const Rows& rows) {
+  std::uint64_t bytes = 0;
+  for (const nn::LedgerRow& row : rows) bytes += row.bytes;
+  return bytes;
+}
+
+// The ledger of this rank, with another strategy if one is given.
+Rows ledger(const PlanInputs& in, const parallel::Options& parallel) {
+  Run run = in.run;
+  run.parallel.options = parallel;
+  const nn::Program program(planning_device(), make_layers(run, in.task),
+                            program_options(run, in.task, in.precision));
+  Rows rows = parallel::planned_ledger(in.communicator.topology(), program, run.optimizer,
+                                       parallel_options(run));
+  for (nn::LedgerRow& row : program.ledger()) rows.push_back(std::move(row));
+  const auto loader =
+      data::make_loader(in.communicator, in.manifest, loader_options(run, in.task, run.data.train));
+  rows.push_back({"data windows", loader->window_bytes(), ""});
+  rows.push_back({"program and libraries", proportional_memory(), ""});
+  return rows;
+}
+
+std::string bytes_of(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
+
+std::string largest_rows(Rows rows) {
+  std::ranges::sort(rows, std::greater(), &nn::LedgerRow::bytes);
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(rows.size(), 4); ++i)
+    text += fmt::format("{}{} {}", i > 0 ? ", " : "", rows[i].name, bytes_of(rows[i].bytes));
+  return text;
+}
+
+}  // namespace
+
+void refuse_what_does_not_fit(const PlanInputs& in) {
+  comm::Communicator& communicator = in.communicator;
+  const parallel::Options& chosen = in.run.parallel.options;
+  const bool planned =
+      chosen.kind == parallel::Kind::kReplicated || chosen.kind == parallel::Kind::kSharded;
+  if (!planned || chosen.reduce == comm::ReduceKind::kMpi) return;
+  MemoryLimit limit = memory_limit();
+  if (const auto given = static_cast<std::uint64_t>(in.run.run.memory); given > 0)
+    limit = {given, "run.memory"};
+  const Rows rows = ledger(in, chosen);
+  const std::uint64_t needed = node_total(communicator, total(rows));
+  const auto missing = static_cast<std::int64_t>(needed) - static_cast<std::int64_t>(limit.bytes);
+  if (communicator.max(missing) <= 0) return;
+  // The other ways of sharing the same work, on this node.
+  std::string others;
+  std::vector<std::int64_t> fits;
+  for (std::int64_t stage = 1; stage <= 3; ++stage) {
+    parallel::Options other = chosen;
+    other.kind = parallel::Kind::kSharded;
+    other.stage = stage;
+    if (stage == 3 && in.run.run.threads > 1) continue;  // they do not go together
+    const std::uint64_t bytes = node_total(communicator, total(ledger(in, other)));
+    others += fmt::format("{}stage {}: {}", stage > 1 ? ", " : "", stage, bytes_of(bytes));
+    const bool fits_here = bytes <= limit.bytes;
+    if (communicator.min(fits_here ? 1 : 0) == 1) fits.push_back(stage);
+  }
+  const std::string remedy =
+      fits.empty() ? "none of them fits: use more nodes, a smaller batch or model, or "
+                     "train.recompute = \"block\""
+                   : fmt::format("use parallel.strategy = \"sharded\" with parallel.stage = {}",
+                                 fmt::join(fits, " or "));
+  const std::string sentence = fmt::format(
+      "this run needs {} on a node of {} ranks, of which {} may be used ({}); of each rank's {}: "
+      "{}. Sharded it would need {}; {}",
+      bytes_of(needed), communicator.topology().local_ranks(), bytes_of(limit.bytes), limit.source,
+      bytes_of(total(rows)), largest_rows(rows), others, remedy);
+  communicator.together([&] {
+    if (missing > 0) throw UserError("{}", sentence);
+  });
+}
+
+}  // namespace lockstep::train
