@@ -34,45 +34,46 @@ class FileLoader final : public Loader {
         cut[static_cast<std::size_t>(communicator_.topology().position)].size(), layout());
   }
 
-  void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) override {
+  void start(std::span<const comm::LaneRange> lanes_of_streams, Position at, bool move) override {
     LOCKSTEP_CHECK(prefetch_ == nullptr, "a loader starts once");
     std::vector<std::int64_t> lanes;
     for (const comm::LaneRange& range : lanes_of_streams)
-      for (std::int64_t lane = range.begin; lane < range.end; ++lane) {
-        index_of_[lane] = static_cast<int>(lanes.size());
-        lanes.push_back(lane);
-      }
-    store_ =
-        std::make_unique<WindowStore>(communicator_, static_cast<int>(lanes.size()),
-                                      slot_layout(cuts_.window, samples_.input().sample_bytes(),
-                                                  samples_.target().sample_bytes()));
+      for (std::int64_t lane = range.begin; lane < range.end; ++lane) lanes.push_back(lane);
     if (at.step == cuts_.steps) at = {at.epoch + 1, 0};
     LOCKSTEP_CHECK(at.epoch >= 0 && at.step >= 0 && at.step < cuts_.steps, "step {}", at.step);
     const std::int64_t first = number_of(at.epoch, at.step * cuts_.per_step);
     const std::int64_t chunk = order_chunk(samples_.input(), samples_.target());
-    newest_.assign(lanes.size(), first);
+    store_ = std::make_unique<WindowStore>(communicator_, lanes, first, layout());
+    lanes_move_ = move && store_->shared();
+    for (int part = 0; part < store_->parts(); ++part) {
+      if (part != store_->local() && !lanes_move_) continue;
+      for (int i = 0; i < store_->lanes(part); ++i)
+        place_of_[store_->progress(part, i).lane] = {part, i};
+    }
     loose_ = std::make_unique<LooseRows>(samples_, options_, cuts_, chunk);
-    prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_,
-                                           std::move(lanes), first);
+    prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_);
   }
+
+  bool lanes_move() const override { return lanes_move_; }
 
   void fill(std::int64_t lane, Position at, std::int64_t micro, void* input, std::int32_t* labels,
             float* targets) override {
     LOCKSTEP_CHECK(at.step < cuts_.steps && micro < options_.accumulate, "step {}", at.step);
     double waited = 0, gathered = 0;
     std::int64_t position = at.step * cuts_.per_step + micro * options_.microbatch;
-    const auto known = index_of_.find(lane);
-    if (known == index_of_.end() || number_of(at.epoch, position) < newest_[known->second]) {
+    const auto known = place_of_.find(lane);
+    if (known == place_of_.end() || left_behind(known->second, number_of(at.epoch, position))) {
       {
         const ScopedTimer timer(gathered);
         loose_->fill(lane, at.epoch, position, options_.microbatch, input, labels, targets);
       }
       return count_times(waited, gathered);
     }
+    const Place& place = known->second;
     for (std::int64_t done = 0; done < options_.microbatch;) {
       const std::int64_t window = position / cuts_.window, offset = position % cuts_.window;
-      newest_[known->second] = number_of(at.epoch, position);
-      const Slot slot = prefetch_->wait(known->second, newest_[known->second], waited);
+      const Slot slot =
+          prefetch_->wait(place.part, place.index, number_of(at.epoch, position), waited);
       const ScopedTimer timer(gathered);
       const std::int64_t count =
           std::min(cuts_.window_samples(window) - offset, options_.microbatch - done);
@@ -91,6 +92,13 @@ class FileLoader final : public Loader {
   }
 
  private:
+  struct Place {  // of a lane's windows in the store
+    int part = 0, index = 0;
+  };
+  bool left_behind(const Place& place, std::int64_t number) const {
+    return number < store_->progress(place.part, place.index).released.load();
+  }
+
   void count_times(double waited, double gathered) {
     const std::scoped_lock lock(times_mutex_);
     times_.wait += waited;
@@ -130,8 +138,8 @@ class FileLoader final : public Loader {
   LoaderOptions options_;
   Samples samples_;
   Cuts cuts_;
-  std::map<std::int64_t, int> index_of_;  // lane -> its place in the store
-  std::vector<std::int64_t> newest_;      // by that place: the window last read
+  std::map<std::int64_t, Place> place_of_;  // of lanes that this rank may read
+  bool lanes_move_ = false;
   std::unique_ptr<WindowStore> store_;
   std::unique_ptr<LooseRows> loose_;
   std::unique_ptr<Prefetch> prefetch_;  // after all that its thread uses

@@ -5,22 +5,19 @@
 
 #include <algorithm>
 
-#include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/isa.h"
 
 namespace lockstep::data {
 
 Prefetch::Prefetch(const Samples& samples, const LoaderOptions& options, const Cuts& cuts,
-                   std::int64_t chunk, WindowStore& store, std::vector<std::int64_t> lanes,
-                   std::int64_t first)
-    : samples_(samples), options_(options), cuts_(cuts), chunk_(chunk), store_(store) {
-  for (const std::int64_t lane : lanes) {
-    LaneState state;
-    state.lane = lane;
-    state.released = state.decoded = first;
-    lanes_.push_back(std::move(state));
-  }
+                   std::int64_t chunk, WindowStore& store)
+    : samples_(samples),
+      options_(options),
+      cuts_(cuts),
+      chunk_(chunk),
+      store_(store),
+      kept_(store.lanes(store.local())) {
   // Signals are the main thread's: the new thread inherits a mask that blocks them all.
   sigset_t all, before;
   sigfillset(&all);
@@ -30,75 +27,54 @@ Prefetch::Prefetch(const Samples& samples, const LoaderOptions& options, const C
 }
 
 Prefetch::~Prefetch() {
-  {
-    const std::scoped_lock lock(mutex_);
-    stop_ = true;
-  }
-  changed_.notify_all();
+  stop_ = true;
+  store_.signal(store_.local()).raise();
   thread_.join();
 }
 
-Slot Prefetch::slot_of(int lane_index, std::int64_t number) const {
-  return store_.slot(lane_index, static_cast<int>(number % WindowStore::kSlotsPerLane));
-}
-
-Slot Prefetch::wait(int lane_index, std::int64_t number, double& waited) {
-  std::unique_lock lock(mutex_);
-  LaneState& lane = lanes_[static_cast<std::size_t>(lane_index)];
-  LOCKSTEP_CHECK(number >= lane.released, "lane {} goes back from window {} to {}", lane.lane,
-                 lane.released, number);
-  if (number > lane.released) {
-    for (std::int64_t n = lane.released; n < std::min(number, lane.decoded); ++n)
-      slot_of(lane_index, n).header->state.store(SlotState::kFree, std::memory_order_relaxed);
-    lane.released = number;
-    lane.decoded = std::max(lane.decoded, number);
-    changed_.notify_all();
+Slot Prefetch::wait(int part, int lane_index, std::int64_t number, double& waited) {
+  if (!store_.await(part, lane_index, number, waited)) {
+    if (part == store_.local()) std::rethrow_exception(error_);
+    throw DataError("{}", store_.error(part));
   }
-  if (lane.decoded <= number) {
-    const ScopedTimer timer(waited);
-    changed_.wait(lock, [&] { return lane.decoded > number || error_ != nullptr; });
-    if (lane.decoded <= number) std::rethrow_exception(error_);
-  }
-  return slot_of(lane_index, number);
-}
-
-std::int64_t Prefetch::bytes_read() const {
-  const std::scoped_lock lock(mutex_);
-  return bytes_read_;
+  return store_.slot(part, lane_index, number);
 }
 
 int Prefetch::furthest_behind() const {
   int best = -1;
-  for (int i = 0; i < static_cast<int>(lanes_.size()); ++i) {
-    const LaneState& lane = lanes_[static_cast<std::size_t>(i)];
-    if (lane.decoded - lane.released >= WindowStore::kSlotsPerLane) continue;
-    if (best < 0 || lane.decoded < lanes_[static_cast<std::size_t>(best)].decoded) best = i;
+  std::int64_t least = 0;
+  for (int i = 0; i < static_cast<int>(kept_.size()); ++i) {
+    const LaneProgress& lane = store_.progress(store_.local(), i);
+    const std::int64_t decoded = lane.decoded.load(std::memory_order_relaxed);
+    if (decoded - lane.released.load(std::memory_order_acquire) >= WindowStore::kSlotsPerLane)
+      continue;
+    if (best < 0 || decoded < least) best = i, least = decoded;
   }
   return best;
 }
 
 void Prefetch::work() {
   set_float_environment();
-  std::unique_lock lock(mutex_);
+  PartSignal& signal = store_.signal(store_.local());
   try {
-    while (true) {
-      int index = -1;
-      changed_.wait(lock, [&] { return stop_ || (index = furthest_behind()) >= 0; });
-      if (stop_) return;
-      LaneState& lane = lanes_[static_cast<std::size_t>(index)];
-      const std::int64_t number = lane.decoded;
-      const Slot slot = slot_of(index, number);
-      lock.unlock();
-      decode(lane, slot, number);
-      lock.lock();
-      // The lane may have skipped this window in the meantime.
-      if (lane.decoded == number) lane.decoded = number + 1;
-      changed_.notify_all();
+    while (!stop_) {
+      const std::uint32_t seen = signal.seen();
+      const int index = stop_ ? -1 : furthest_behind();
+      if (index < 0) {
+        if (!stop_) signal.wait(seen);
+        continue;
+      }
+      LaneProgress& lane = store_.progress(store_.local(), index);
+      // Lanes may skip windows.
+      const std::int64_t number = std::max(lane.decoded.load(std::memory_order_relaxed),
+                                           lane.released.load(std::memory_order_acquire));
+      decode(index, number);
+      lane.decoded.store(number + 1, std::memory_order_release);
+      signal.raise();
     }
-  } catch (...) {
-    if (!lock.owns_lock()) lock.lock();
+  } catch (const std::exception& error) {
     error_ = std::current_exception();
-    changed_.notify_all();
+    store_.fail(error.what());
   }
 }
 
@@ -110,15 +86,12 @@ const EpochOrder& Prefetch::order_of(std::int64_t epoch) {
 }
 
 // Touches only the slot and the lane's kept chunks, which nobody else uses meanwhile.
-void Prefetch::decode(LaneState& lane, const Slot& slot, std::int64_t number) {
+void Prefetch::decode(int lane_index, std::int64_t number) {
+  const std::int64_t lane = store_.progress(store_.local(), lane_index).lane;
+  const Slot slot = store_.slot(store_.local(), lane_index, number);
   const std::int64_t epoch = number / cuts_.windows(), window = number % cuts_.windows();
   const std::int64_t count = cuts_.window_samples(window);
-  const std::int64_t begin = lane.lane * cuts_.segment + window * cuts_.window;
-  slot.header->state.store(SlotState::kFilling, std::memory_order_relaxed);
-  slot.header->epoch = epoch;
-  slot.header->lane = lane.lane;
-  slot.header->window = window;
-  slot.header->samples = count;
+  const std::int64_t begin = lane * cuts_.segment + window * cuts_.window;
   const EpochOrder& order = order_of(epoch);
   const std::size_t input_bytes = samples_.input().sample_bytes();
   const std::size_t target_bytes = samples_.target().sample_bytes();
@@ -128,15 +101,13 @@ void Prefetch::decode(LaneState& lane, const Slot& slot, std::int64_t number) {
     const std::int64_t rows = std::min(run.count, count - i);
     const auto at = static_cast<std::size_t>(i);
     bytes += samples_.read(run.row, rows, slot.input + at * input_bytes,
-                           slot.target + at * target_bytes, lane.kept);
+                           slot.target + at * target_bytes, kept_[lane_index]);
     i += rows;
   }
   samples_.check(slot.input, slot.target, count,
                  [&](std::int64_t i) { return order.run(begin + i).row; });
-  shuffle_window(options_, epoch, lane.lane, window, static_cast<std::uint32_t>(count), slot.order);
-  slot.header->state.store(SlotState::kReady, std::memory_order_release);
-  const std::scoped_lock lock(mutex_);
-  bytes_read_ += bytes;
+  shuffle_window(options_, epoch, lane, window, static_cast<std::uint32_t>(count), slot.order);
+  bytes_read_.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 }  // namespace lockstep::data

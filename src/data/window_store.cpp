@@ -1,8 +1,10 @@
 #include "window_store.h"
 
+#include <cstring>
 #include <memory>
 #include <new>
 
+#include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/log.h"
 
@@ -14,69 +16,102 @@ std::size_t to_line(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kL
 
 }  // namespace
 
+struct alignas(kLine) WindowStore::PartHeader {
+  std::int64_t lanes;
+  PartSignal signal;
+  std::atomic<bool> failed;
+  char error[1000];
+};
+
 SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
                        std::size_t target_row_bytes) {
   const auto rows = static_cast<std::size_t>(window);
   SlotLayout layout;
-  layout.order_at = to_line(sizeof(SlotHeader));
-  layout.input_at = to_line(layout.order_at + rows * sizeof(std::uint32_t));
+  layout.input_at = to_line(rows * sizeof(std::uint32_t));
   layout.target_at = to_line(layout.input_at + rows * input_row_bytes);
   layout.bytes = to_line(layout.target_at + rows * target_row_bytes);
   return layout;
 }
 
 std::size_t WindowStore::bytes_for(std::int64_t lanes, const SlotLayout& layout) {
-  return kLine + static_cast<std::size_t>(lanes * kSlotsPerLane) * layout.bytes;
+  return sizeof(PartHeader) +
+         static_cast<std::size_t>(lanes) * (sizeof(LaneProgress) + kSlotsPerLane * layout.bytes);
 }
 
-WindowStore::WindowStore(comm::Communicator& communicator, int lanes, const SlotLayout& layout)
+WindowStore::WindowStore(comm::Communicator& communicator, const std::vector<std::int64_t>& lanes,
+                         std::int64_t first, const SlotLayout& layout)
     : layout_(layout),
-      peers_(communicator.topology().local_ranks()),
+      bytes_(bytes_for(static_cast<std::int64_t>(lanes.size()), layout)),
+      ranks_(communicator.topology().local_ranks()),
       local_(communicator.topology().local()) {
-  const int slots = lanes * kSlotsPerLane;
-  bytes_ = bytes_for(lanes, layout);
   try {
     window_ = communicator.make_window(bytes_, "decoded windows of the data");
-    part_ = window_->part(local_);
+    own_ = window_->part(local_);
   } catch (const UserError& error) {
     log::warn("{}; the windows are kept in private memory, so that lanes cannot move between ranks",
               error.what());
     private_.resize(bytes_ + kLine);
     void* start = private_.data();
     std::size_t room = private_.size();
-    part_ = static_cast<std::byte*>(std::align(kLine, bytes_, start, room));
+    own_ = static_cast<std::byte*>(std::align(kLine, bytes_, start, room));
   }
-  new (part_) PartHeader{slots};
-  for (int i = 0; i < slots; ++i) {
-    std::byte* at = part_ + kLine + static_cast<std::size_t>(i) * layout_.bytes;
-    new (at) SlotHeader{-1, -1, -1, 0, SlotState::kFree};
+  new (own_) PartHeader{static_cast<std::int64_t>(lanes.size()), {}, false, {}};
+  std::byte* at = own_ + sizeof(PartHeader);
+  for (const std::int64_t lane : lanes) {
+    new (at) LaneProgress{lane, first, first};
+    at += sizeof(LaneProgress);
   }
   communicator.barrier();  // peers may look from here on
 }
 
-Slot WindowStore::slot_at(std::byte* part, std::int64_t index) const {
-  std::byte* at = part + kLine + static_cast<std::size_t>(index) * layout_.bytes;
-  return {std::launder(reinterpret_cast<SlotHeader*>(at)),
-          reinterpret_cast<std::uint32_t*>(at + layout_.order_at), at + layout_.input_at,
-          at + layout_.target_at};
+WindowStore::PartHeader& WindowStore::header(int part) const {
+  return *std::launder(reinterpret_cast<PartHeader*>(base(part)));
 }
 
-Slot WindowStore::slot(int lane_index, int which) const {
-  return slot_at(part_, std::int64_t{lane_index} * kSlotsPerLane + which);
+int WindowStore::lanes(int part) const { return static_cast<int>(header(part).lanes); }
+PartSignal& WindowStore::signal(int part) const { return header(part).signal; }
+
+LaneProgress& WindowStore::progress(int part, int lane_index) const {
+  std::byte* const at = base(part) + sizeof(PartHeader);
+  return *std::launder(reinterpret_cast<LaneProgress*>(at + lane_index * sizeof(LaneProgress)));
 }
 
-Slot WindowStore::find(int local_rank, std::int64_t epoch, std::int64_t lane,
-                       std::int64_t window) const {
-  std::byte* part = shared() ? window_->part(local_rank) : part_;
-  const std::int64_t slots = std::launder(reinterpret_cast<PartHeader*>(part))->slots;
-  for (std::int64_t i = 0; i < slots; ++i) {
-    const Slot slot = slot_at(part, i);
-    const SlotHeader& h = *slot.header;
-    if (h.state.load(std::memory_order_acquire) == SlotState::kReady && h.epoch == epoch &&
-        h.lane == lane && h.window == window)
-      return slot;
+Slot WindowStore::slot(int part, int lane_index, std::int64_t number) const {
+  const std::int64_t slots = std::int64_t{lane_index} * kSlotsPerLane + number % kSlotsPerLane;
+  std::byte* const at = base(part) + sizeof(PartHeader) + lanes(part) * sizeof(LaneProgress) +
+                        static_cast<std::size_t>(slots) * layout_.bytes;
+  return {reinterpret_cast<std::uint32_t*>(at), at + layout_.input_at, at + layout_.target_at};
+}
+
+bool WindowStore::await(int part, int lane_index, std::int64_t number, double& waited) const {
+  LaneProgress& lane = progress(part, lane_index);
+  const std::int64_t released = lane.released.load(std::memory_order_relaxed);
+  LOCKSTEP_CHECK(number >= released, "lane {} goes back from window {} to {}", lane.lane, released,
+                 number);
+  const PartHeader& owner = header(part);
+  if (number > released) {
+    lane.released.store(number, std::memory_order_release);
+    signal(part).raise();
   }
-  return {};
+  const auto here = [&] { return lane.decoded.load(std::memory_order_acquire) > number; };
+  if (here()) return true;
+  const ScopedTimer timer(waited);
+  while (true) {
+    const std::uint32_t seen = owner.signal.seen();
+    const bool failed = owner.failed.load(std::memory_order_acquire);
+    if (here()) return true;
+    if (failed) return false;
+    owner.signal.wait(seen);
+  }
 }
+
+void WindowStore::fail(const std::string& why) const {
+  PartHeader& mine = header(local());
+  std::strncpy(mine.error, why.c_str(), sizeof mine.error - 1);
+  mine.failed.store(true, std::memory_order_release);
+  mine.signal.raise();
+}
+
+std::string WindowStore::error(int part) const { return header(part).error; }
 
 }  // namespace lockstep::data

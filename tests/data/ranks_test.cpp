@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "comm/shared_window.h"
 #include "data/window_store.h"
 #include "loading.h"
 #include "lockstep/comm/node_store.h"
@@ -95,33 +96,75 @@ TEST(Ranks, read_each_others_windows) {
   const int ranks = world().topology().local_ranks(), me = world().topology().local();
   constexpr std::int64_t kWindow = 10;
   const SlotLayout layout = slot_layout(kWindow, 3, 1);
-  const int lanes = me + 1;  // parts differ in size
-  WindowStore store(world(), lanes, layout);
-  for (int i = 0; i < lanes; ++i) {
-    const Slot slot = store.slot(i, 1);
+  std::vector<std::int64_t> lanes;  // parts differ in size
+  for (int i = 0; i <= me; ++i) lanes.push_back(10 * me + i);
+  WindowStore store(world(), lanes, 5, layout);
+  for (int i = 0; i <= me; ++i) {
+    const Slot slot = store.slot(me, i, 5);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(slot.input) % 64, 0U);
     for (std::uint32_t row = 0; row < kWindow; ++row) slot.order[row] = row + 1;
     std::memset(slot.input, 16 * me + i, 3 * kWindow);
     std::memset(slot.target, 100 + me, kWindow);
-    slot.header->epoch = 4;
-    slot.header->lane = 10 * me + i;
-    slot.header->window = 2;
-    slot.header->samples = kWindow;
-    slot.header->state.store(SlotState::kReady, std::memory_order_release);
+    store.progress(me, i).decoded.store(6, std::memory_order_release);
+    store.signal(me).raise();
   }
-  world().barrier();
-  ASSERT_EQ(store.peers(), ranks);
-  for (int peer = 0; peer < ranks; ++peer)
+  ASSERT_EQ(store.parts(), ranks);
+  double waited = 0;
+  for (int peer = 0; peer < ranks; ++peer) {
+    ASSERT_EQ(store.lanes(peer), peer + 1);
     for (int i = 0; i <= peer; ++i) {
-      const Slot slot = store.find(peer, 4, 10 * peer + i, 2);
-      ASSERT_NE(slot.header, nullptr);
-      EXPECT_EQ(slot.header->samples, kWindow);
+      EXPECT_EQ(store.progress(peer, i).lane, 10 * peer + i);
+      ASSERT_TRUE(store.await(peer, i, 5, waited));  // its owner may be later than this rank
+      const Slot slot = store.slot(peer, i, 5);
       EXPECT_EQ(slot.order[9], 10U);
       EXPECT_EQ(static_cast<int>(slot.input[29]), 16 * peer + i);
       EXPECT_EQ(static_cast<int>(slot.target[9]), 100 + peer);
-      EXPECT_EQ(store.find(peer, 4, 10 * peer + i, 3).header, nullptr);
-      EXPECT_EQ(store.find(peer, 5, 10 * peer + i, 2).header, nullptr);
     }
+  }
+  world().barrier();
+  store.fail("no window 6");
+  for (int peer = 0; peer < ranks; ++peer) {
+    EXPECT_FALSE(store.await(peer, peer, 6, waited));
+    EXPECT_EQ(store.error(peer), "no window 6");
+  }
+  world().barrier();
+}
+
+// Each step another rank takes each lane; nothing but a barrier holds the steps together.
+TEST(Ranks, fill_each_others_lanes) {
+  const Manifest manifest = numbered_rows(shared_folder(), 1009, 7, 4);
+  const std::int64_t lanes = 8;
+  const LoaderOptions options = options_for(lanes, 2, 3, 10);  // a window ends every other step
+  const auto cut = comm::cut_lanes(lanes, world().size());
+  const auto loader = make_loader(world(), manifest, options);
+  loader->start({&cut[static_cast<std::size_t>(world().topology().position)], 1}, {0, 3}, true);
+  ASSERT_TRUE(loader->lanes_move());
+  for (std::int64_t s = 0; s < 50; ++s) {
+    const Position at = after({0, 3}, s, loader->steps_per_epoch());
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      if ((lane * 5 + s) % world().size() != world().rank()) continue;
+      ASSERT_EQ(take(*loader, options, lane, at, 1), expected(1009, 7, options, lane, at, 1));
+    }
+    world().barrier();
+  }
+}
+
+TEST(Ranks, keep_their_lanes_where_shared_memory_is_too_small) {
+  if (world().size() == 1) return;  // one rank uses private memory
+  comm::set_shared_memory_limit(10000);
+  ::testing::internal::CaptureStderr();
+  const Manifest manifest = numbered_rows(shared_folder(), 1009, 7, 0);
+  const LoaderOptions options = options_for(8, 1, 4, 33);
+  const comm::LaneRange mine =
+      comm::cut_lanes(8, world().size())[static_cast<std::size_t>(world().topology().position)];
+  const auto loader = make_loader(world(), manifest, options);
+  loader->start({&mine, 1}, {}, true);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  comm::set_shared_memory_limit(-1);
+  EXPECT_EQ(said.find("lanes cannot move") != std::string::npos, world().rank() == 0) << said;
+  EXPECT_FALSE(loader->lanes_move());
+  EXPECT_EQ(take(*loader, options, mine.begin, {}, 5),
+            expected(1009, 7, options, mine.begin, {}, 5));
   world().barrier();
 }
 

@@ -57,8 +57,13 @@ class Loader {
   virtual ~Loader() = default;
   virtual std::int64_t steps_per_epoch() const = 0;  // floor(N / batch), >= 1
   virtual std::int64_t window() const = 0;           // samples, as chosen
-  // Starts prefetching for these lanes of this rank from `at`. Collective once, at start.
-  virtual void start(std::span<const comm::LaneRange> lanes_of_streams, Position at) = 0;
+  // Starts prefetching for these lanes of this rank from `at`. Collective once, at start. move: the
+  // ranks of a node will fill each other's lanes too, each lane in order and by one at a time.
+  virtual void start(std::span<const comm::LaneRange> lanes_of_streams, Position at,
+                     bool move = false) = 0;
+  // Whether they may, after start(move): /dev/shm may be too small for windows that all can read.
+  // The same on all ranks of a node.
+  virtual bool lanes_move() const = 0;
   // Fills input [microbatch, sample...], float or int32 tokens, and the target (labels or values;
   // the other pointer may be null) of one accumulation `micro` of a lane. Called by one thread per
   // lane at a time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and
