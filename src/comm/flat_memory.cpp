@@ -16,20 +16,37 @@ std::int64_t flags_begin(const FlatPlan& plan) {
   return static_cast<std::int64_t>(plan.flat_bytes() + 2 * plan.place_bytes());
 }
 
+// Ascending.
+void append(std::vector<ByteRange>& pages, const ByteRange& range) {
+  if (!pages.empty() && range.begin <= pages.back().end) {
+    pages.back().end = std::max(pages.back().end, range.end);
+  } else {
+    pages.push_back(range);
+  }
+}
+
+// The whole pages of ascending ranges of elements.
+std::vector<ByteRange> pages_of(const std::vector<Range>& held) {
+  std::vector<ByteRange> pages;
+  for (const Range& range : held) {
+    constexpr auto kBytes = static_cast<std::int64_t>(sizeof(float));
+    append(pages, {range.begin * kBytes / kPageBytes * kPageBytes,
+                   (range.end * kBytes + kPageBytes - 1) / kPageBytes * kPageBytes});
+  }
+  return pages;
+}
+
 }  // namespace
 
-std::vector<ByteRange> resident_pages(const FlatPlan& plan) {
+std::vector<ByteRange> resident_pages(const FlatPlan& plan) { return pages_of(plan.held); }
+
+std::vector<ByteRange> node_pages(const FlatPlan& plan) {
+  const auto flat = static_cast<std::int64_t>(plan.flat_bytes());
+  const std::vector<ByteRange> held =
+      plan.whole ? std::vector<ByteRange>{{0, flat}} : pages_of(plan.held_on_node);
   std::vector<ByteRange> pages;
-  for (const Range& range : plan.held) {  // ascending
-    constexpr auto kBytes = static_cast<std::int64_t>(sizeof(float));
-    const std::int64_t begin = range.begin * kBytes / kPageBytes * kPageBytes;
-    const std::int64_t end = (range.end * kBytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-    if (!pages.empty() && begin <= pages.back().end) {
-      pages.back().end = end;
-    } else {
-      pages.push_back({begin, end});
-    }
-  }
+  for (const ByteRange& range : held) append(pages, range);
+  if (plan.place_bytes() > 0) append(pages, {flat, flags_begin(plan)});
   return pages;
 }
 

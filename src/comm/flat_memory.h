@@ -1,6 +1,7 @@
 // The memory of a SharedFlat on a node: the flat buffer, two places into which uses are gathered in
 // turn, and flags. One mapping; pages of elements that this node does not hold are never touched.
 #pragma once
+#include <span>
 #include <vector>
 
 #include "flat_plan.h"
@@ -15,6 +16,8 @@ namespace lockstep::comm {
 // places (an equal share), for its flags.
 std::vector<ByteRange> resident_pages(const FlatPlan& plan);
 ByteRange gathered_pages(const FlatPlan& plan);
+// Those that all ranks of the node reserve, but for flags.
+std::vector<ByteRange> node_pages(const FlatPlan& plan);
 ByteRange flag_pages(const FlatPlan& plan, int local);
 
 // Collective over the node, unless `alone`: then this rank has the memory to itself. Throws the
@@ -26,6 +29,12 @@ class FlatMemory {
   FlatMemory(const FlatPlan& plan, Pages pages) : plan_(plan), pages_(std::move(pages)) {}
 
   float* flat() const { return floats(0); }
+  std::vector<std::span<std::byte>> pages() const {
+    std::vector<std::span<std::byte>> pages;
+    for (const ByteRange& range : node_pages(plan_))
+      pages.emplace_back(pages_.data() + range.begin, range.end - range.begin);
+    return pages;
+  }
   float* place(int use) const {
     return floats(plan_.flat_bytes() + (use & 1) * plan_.place_bytes());
   }

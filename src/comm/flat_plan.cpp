@@ -72,6 +72,7 @@ void FlatPlan::plan_bucket(const Run& run) {
   const bool here = topology.node_of[run.owner] == node;
   const bool received = whole && !here && receiver(node, run.owner) == me;
   if (mine || received) held.push_back(run.range);
+  if (here) held_on_node.push_back(run.range);
   if (received) buckets[run.bucket].receives.push_back({run.range, run.owner});
   for (int other = 0; whole && mine && other < topology.nodes(); ++other) {
     if (other != node) buckets[run.bucket].sends.push_back({run.range, receiver(other, run.owner)});

@@ -44,6 +44,7 @@ struct FlatPlan {
   std::vector<Bucket> buckets;
   std::vector<Use> uses;
   std::vector<Range> held;          // elements of flat() that this rank brings to its node
+  std::vector<Range> held_on_node;  // that are its node's ranks' own
   std::int64_t place_elements = 0;  // of the largest use
 
  private:

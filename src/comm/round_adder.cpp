@@ -43,6 +43,10 @@ float* RoundAdder::slot(int index, int block, int bucket) const {
          plan_.shard_begin[bucket] + at;
 }
 
+const float* RoundAdder::sums() const {
+  return reinterpret_cast<const float*>(store_.data()) + plan_.sum_slot * plan_.slot_floats;
+}
+
 const float* RoundAdder::sum(int block) const {
   LOCKSTEP_CHECK(plan_.shards.owner(block) == plan_.topology.position,
                  "block {} is owned by position {}", block, plan_.shards.owner(block));

@@ -2,6 +2,7 @@
 // cache: a node's leaves to its canonical nodes, and what arrives to this rank's store. Knows
 // neither flags nor when.
 #pragma once
+#include <span>
 #include <vector>
 
 #include "round_exchange.h"
@@ -20,6 +21,8 @@ class RoundAdder {
   // This rank's shard, into its store; after the last round with the sums of squares.
   void take(int tick);
   const float* sum(int block) const;
+  const float* sums() const;  // of the whole shard, at RoundPlan::shard_begin of each bucket
+  std::span<std::byte> store_pages() const { return {store_.data(), store_.bytes()}; }
 
  private:
   float* slot(int index, int block, int bucket) const;

@@ -112,9 +112,7 @@ float* RoundFold::leaf(int stream, std::int64_t lane, int bucket) {
 // thread that waits for them. While this thread waits its peers may wait for it to read theirs, so
 // it goes on folding.
 void RoundFold::await_readers(int stream, int tick) {
-  const auto read = [this, tick] {
-    return all_local(&RoundMemory::folded, freed(tick, plan_->ring));
-  };
+  const auto read = [this, tick] { return leaf_is_free(tick); };
   if (read()) return;
   streams_[stream].waited +=
       std::this_thread::get_id() != own_thread_

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,6 +41,19 @@ class RoundFold final : public Fold {
   std::string path() const override { return path_; }
   std::size_t window_bytes() const override { return plan_->windows[local_].bytes; }
   std::size_t private_bytes() const override { return plan_->private_bytes(); }
+
+  // For leaves that come from a device. Whether leaf() of this tick of a stream would not wait; by
+  // any thread.
+  bool leaf_is_free(int tick) const {
+    return all_local(&RoundMemory::folded, freed(tick, plan_->ring));
+  }
+  // Before finish(): the sums of this rank's shard of the bucket are there.
+  bool summed(int bucket) const { return taken_ > ticks_ - plan_->buckets() + bucket; }
+  const RoundPlan& plan() const { return *plan_; }
+  std::span<std::byte> leaf_pages() const { return memory_.leaf_pages(local_); }
+  std::span<std::byte> store_pages() const { return adder_->store_pages(); }
+  const float* sums() const { return adder_->sums(); }  // laid out by RoundPlan::shard_begin
+  double folding() const { return folding_; }
 
  private:
   bool begin_step();

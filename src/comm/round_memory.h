@@ -1,6 +1,7 @@
 // The memory of a node's ranks while lanes go in rounds, read through the plan.
 #pragma once
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "node_memory.h"
@@ -30,6 +31,10 @@ class RoundMemory {
   float* leaf(int local, int stream, int tick) const {
     return floats(local, layout(local).leaves) +
            (stream * plan_.ring + tick % plan_.ring) * plan_.leaf_floats;
+  }
+  std::span<std::byte> leaf_pages(int local) const {
+    const RoundWindow& at = layout(local);
+    return {window_->part(local) + at.leaves, at.outbox - at.leaves};
   }
   float* outbox(int local) const { return floats(local, layout(local).outbox); }
 

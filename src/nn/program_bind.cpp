@@ -88,7 +88,7 @@ void Program::Impl::make_stream(StreamState& s, std::size_t state_bytes) {
   sizes.classes = options.loss == ops::LossKind::kSoftmaxCrossEntropy;
   s.staging = std::make_unique<Staging>(device, *s.stream, address(s, layout.data), sizes);
   // A graph would hold the addresses of its capture for good.
-  if (device.captures() && !options.held)
+  if (device.captures() && options.captured && !options.held)
     s.captured = std::make_unique<CapturedPasses>(lowered.table.size());
 }
 

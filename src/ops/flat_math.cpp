@@ -16,11 +16,12 @@ void add(Device& device, float* dst, const float* a, const float* b, std::int64_
   add(dst, a, b, n);
 }
 
-std::unique_ptr<FlatUpdate> make_flat_update(Device& device, const ParameterTable& table) {
+std::unique_ptr<FlatUpdate> make_flat_update(Device& device, const ParameterTable& table,
+                                             std::vector<BlockRun> runs) {
 #ifdef LOCKSTEP_CUDA
-  if (device.kind() == DeviceKind::kCuda) return make_cuda_update(device, table);
+  if (device.kind() == DeviceKind::kCuda) return make_cuda_update(device, table, std::move(runs));
 #endif
-  static_cast<void>(table);
+  static_cast<void>(table), static_cast<void>(runs);
   LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "no updates for {}", device.name());
   return nullptr;
 }

@@ -12,12 +12,6 @@ namespace {
 
 constexpr double kStatisticsMomentum = 0.1;  // as PyTorch's batch norm
 
-std::vector<std::string> state_names_of(const Options& o) {
-  if (o.kind != Kind::kSgd) return {"m", "v"};
-  if (o.momentum != 0) return {"momentum"};
-  return {};
-}
-
 void move_statistics(float* running, const float* sum, std::int64_t n, double scale) {
   for (std::int64_t i = 0; i < n; ++i) {
     running[i] = static_cast<float>((1 - kStatisticsMomentum) * running[i] +
@@ -53,15 +47,23 @@ ops::AdamStep adam_step(const Options& o, double lr, double decay, double scale,
 
 }  // namespace
 
+std::vector<std::string> state_names(const Options& o) {
+  if (o.kind != Kind::kSgd) return {"m", "v"};
+  if (o.momentum != 0) return {"momentum"};
+  return {};
+}
+
 Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device& device)
     : Optimizer(table, options, device, {}, {}) {}
 
 Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device& device,
-                     std::vector<bool> mine, Share share)
+                     std::vector<bool> mine, Share share, bool packed_parameters)
     : table_(table),
       options_(options),
-      state_names_(state_names_of(options)),
+      state_names_(optim::state_names(options)),
       mine_(std::move(mine)),
+      packed_(!mine_.empty() && !device.is_host()),
+      packed_parameters_(packed_parameters),
       share_(std::move(share)) {
   if (options.schedule == Schedule::kStep && options.step_every < 1) {
     throw UserError(
@@ -70,11 +72,13 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
   if (options.kind == Kind::kSgd && options.nesterov && options.momentum <= 0) {
     throw UserError("Nesterov's method needs momentum: set optimizer.momentum, 0.9 for example");
   }
-  const std::size_t bytes = sizeof(float) * table.flat_elements();
+  if (packed_) runs_ = runs_of(table, mine_);
+  const std::size_t bytes =
+      sizeof(float) * (packed_ ? packed_elements(runs_) : table.flat_elements());
   for (std::size_t i = 0; i < state_names_.size(); ++i) {
     state_.push_back(device.allocate(bytes, "optimizer state"));
   }
-  flat_update_ = ops::make_flat_update(device, table);
+  flat_update_ = ops::make_flat_update(device, table, packed_ ? runs_ : whole_run(table));
   if (flat_update_) {
     gradients_.resize(table.blocks().size());
   } else if (options.kind == Kind::kLamb) {
@@ -87,7 +91,7 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
 
 std::size_t Optimizer::state_bytes() const {
   std::size_t bytes = flat_update_ ? flat_update_->bytes() : 0;
-  if (mine_.empty()) {
+  if (mine_.empty() || packed_) {
     for (const Buffer& b : state_) bytes += b.bytes();
     return bytes + update_.bytes();
   }
@@ -103,7 +107,8 @@ void Optimizer::step(float* parameters, std::int64_t step, double scale, double 
                      const std::function<void(int parameter)>& updated, Stream* stream) {
   if (flat_update_) {
     LOCKSTEP_CHECK(stream != nullptr, "a step on a device needs a stream");
-    step_on_device({parameters, statistics_scale}, step, scale, gradient, *stream);
+    step_on_device({parameters, statistics_scale, packed_parameters_}, step, scale, gradient,
+                   *stream);
     for (int i = 0; updated && i < table_.size(); ++i) updated(i);
     return;
   }
@@ -130,7 +135,9 @@ void Optimizer::step(float* parameters, std::int64_t step, double scale, double 
 void Optimizer::step_on_device(const ops::FlatStep& flat, std::int64_t step, double scale,
                                const std::function<const float*(int block)>& gradient,
                                Stream& stream) {
-  for (std::size_t b = 0; b < gradients_.size(); ++b) gradients_[b] = gradient(static_cast<int>(b));
+  for (int b = 0; b < static_cast<int>(gradients_.size()); ++b) {
+    if (is_mine(b)) gradients_[b] = gradient(b);
+  }
   flat_update_->set_gradients(gradients_, stream);
   const double lr = learning_rate(options_, step);
   if (options_.kind == Kind::kSgd) {
@@ -140,7 +147,7 @@ void Optimizer::step_on_device(const ops::FlatStep& flat, std::int64_t step, dou
   }
   const ops::AdamStep rule = adam_step(options_, lr, options_.decay, scale, step);
   if (options_.kind == Kind::kLamb) {
-    flat_update_->lamb(flat, rule, state(0), state(1), stream);
+    flat_update_->lamb(flat, rule, state(0), state(1), share_, stream);
   } else {
     flat_update_->adam(flat, rule, state(0), state(1), stream);
   }

@@ -4,7 +4,7 @@ namespace lockstep::parallel {
 
 Replicated::Replicated(comm::Communicator& communicator, Device& device, nn::Program& program,
                        const optim::Options& optimizer_options, const Options& options)
-    : Synchronous(communicator, device, program, optimizer_options, options, {}),
+    : Synchronous(communicator, device, program, optimizer_options, options),
       flat_(device.allocate(static_cast<std::size_t>(table_.flat_elements()) * sizeof(float),
                             "parameters")),
       optimizer_(table_, optimizer_options_, device) {
@@ -14,7 +14,9 @@ Replicated::Replicated(comm::Communicator& communicator, Device& device, nn::Pro
 void append_state(std::vector<StateTensor>& tensors, const optim::Optimizer& optimizer) {
   const auto& names = optimizer.state_names();
   for (std::size_t i = 0; i < names.size(); ++i)
-    tensors.push_back({"optimizer/" + names[i], optimizer.state(static_cast<int>(i))});
+    tensors.push_back({.name = "optimizer/" + names[i],
+                       .data = optimizer.state(static_cast<int>(i)),
+                       .runs = optimizer.runs()});
 }
 
 std::vector<StateTensor> Replicated::state() {

@@ -3,38 +3,12 @@
 #include <algorithm>
 
 #include "lockstep/core/error.h"
+#include "parallel/layouts.h"
 #include "parallel/replicated.h"
+#include "parallel/sharded_source.h"
 
 namespace lockstep::parallel {
 namespace {
-
-comm::FoldLayout wanted(const Options& options, const Device& device) {
-  if (!device.is_host())
-    throw UserError(
-        "parallel.strategy = \"sharded\" keeps its shards in the host's memory and does not go "
-        "with "
-        "run.device = \"cuda\" yet; use parallel.strategy = \"replicated\", or run.device = "
-        "\"cpu\"");
-  comm::FoldLayout layout;
-  layout.sums = comm::SumsTo::kOwners;
-  layout.leaves = options.stage == 1 ? comm::Leaves::kFolded : comm::Leaves::kInRounds;
-  return layout;
-}
-
-comm::FlatLayout flat_layout(const nn::Program& program, const BucketTable& buckets,
-                             const Options& options) {
-  const ParameterTable& table = program.table();
-  comm::FlatLayout layout;
-  layout.fold = buckets.layout(table);
-  if (options.stage < 3) return layout;
-  layout.extent = comm::FlatExtent::kShards;
-  for (const nn::ParameterUse& use : program.uses()) {
-    comm::FlatUse& ranges = layout.uses.emplace_back();
-    for (const int p : use.parameters)
-      ranges.ranges.push_back({table[p].offset, table[p].offset + table[p].elements});
-  }
-  return layout;
-}
 
 std::vector<bool> blocks_of(const comm::Shards& shards, int position) {
   std::vector<bool> mine;
@@ -58,8 +32,7 @@ class Sharded::Source final : public nn::ParameterSource {
 
 Sharded::Sharded(comm::Communicator& communicator, Device& device, nn::Program& program,
                  const optim::Options& optimizer_options, const Options& options)
-    : Synchronous(communicator, device, program, optimizer_options, options,
-                  wanted(options, device)),
+    : Synchronous(communicator, device, program, optimizer_options, options),
       held_(options.stage == 3),
       flat_(comm::make_shared_flat(communicator, flat_layout(program, buckets_, options))),
       group_lanes_(options.streams) {
@@ -68,15 +41,24 @@ Sharded::Sharded(comm::Communicator& communicator, Device& device, nn::Program& 
     norms_ = comm::make_shard_values(communicator, shards, 2);
   optimizer_ = std::make_unique<optim::Optimizer>(
       table_, optimizer_options_, device, blocks_of(shards, communicator.topology().position),
-      [this](std::span<double> squares) { share_norms(squares, step_); });
+      [this](std::span<double> squares) { share_norms(squares, step_); }, held_);
   group_.reserve(options.streams);
   idle_addresses_.resize(table_.size());
-  if (held_) {
-    source_ = std::make_unique<Source>(*flat_);
-    program.bind(*source_);
-  } else {
-    program.bind(flat_->flat());
+  if (!device.is_host()) {
+    on_device_ = std::make_unique<ShardedDevice>(device, program, buckets_, *flat_, *fold_,
+                                                 communicator.topology().position,
+                                                 held_ ? optimizer_->runs() : nullptr);
   }
+  if (!held_) {
+    program.bind(on_device_ ? on_device_->data() : flat_->flat());
+    return;
+  }
+  if (on_device_) {
+    source_ = std::make_unique<ShardedSource>(device, program, *flat_, *on_device_);
+  } else {
+    source_ = std::make_unique<Source>(*flat_);
+  }
+  program.bind(*source_);
 }
 
 Sharded::~Sharded() = default;
@@ -85,6 +67,7 @@ std::string Sharded::name() const { return fmt::format("sharded, stage {}", opti
 
 std::vector<StateTensor> Sharded::state() {
   std::vector<StateTensor> tensors{{"parameters", flat_->flat()}};
+  tensors.back().on_host = true;
   append_state(tensors, *optimizer_);
   for (StateTensor& tensor : tensors) tensor.holders = &flat_->shards().owners();
   return tensors;
@@ -95,7 +78,14 @@ void Sharded::run_lanes(std::int64_t step, LaneRunner& runner) {
   const std::int64_t each = options_.streams * static_cast<std::int64_t>(communicator_.size());
   const Requests requests = runner.requests();
   for (std::int64_t turn = 0; turn * each < options_.lanes; ++turn) run_group(step, runner);
-  for (int s = 0; s < options_.streams; ++s) hand_over_records(s, requests);
+  for (int s = 0; s < options_.streams; ++s) {
+    while (!program_.done(s)) {
+      fold_->progress();
+      flat_->progress();
+    }
+    program_.wait(s);
+    hand_over_records(s, requests);
+  }
 }
 
 // One lane of each stream goes through the layers together; ranks for which none is left bring
@@ -121,7 +111,6 @@ void Sharded::run_group(std::int64_t step, LaneRunner& runner) {
       runner.run_together(group_);
     }
   }
-  for (const LanePass& pass : group_) program_.wait(pass.stream);
 }
 
 void Sharded::idle_pass(int uses) {
@@ -136,11 +125,13 @@ void Sharded::update(std::int64_t step, double scale, double statistics_scale) {
   step_ = step + 1;
   Stream& stream = program_.stream(0);
   optimizer_->step(
-      flat_->flat(), step, scale, statistics_scale, [this](int block) { return fold_->sum(block); },
-      {}, &stream);
+      on_device_ ? on_device_->data() : flat_->flat(), step, scale, statistics_scale,
+      [this](int block) { return fold_->sum(block); }, {}, &stream);
   fold_->release(stream);
-  bring_parameters(step_);
+  on_device_ ? on_device_->bring_updated(step_) : bring_parameters(step_);
 }
+
+void Sharded::restored() { on_device_ ? on_device_->bring_restored() : bring_parameters(0); }
 
 void Sharded::bring_parameters(std::int64_t step) {
   for (int b = 0; b < buckets_.size(); ++b) flat_->publish(b, step);
@@ -172,14 +163,23 @@ const comm::FoldCounters& Sharded::counters() const {
 }
 
 std::vector<nn::LedgerRow> Sharded::ledger() const {
-  std::vector<nn::LedgerRow> rows{
-      {"parameters", flat_->resident_bytes(),
-       held_ ? "this rank's shard, fp32" : "this rank's share of the node's copy, fp32"},
-      {"optimizer state", optimizer_->state_bytes(),
-       fmt::format("{}, this rank's shard", name_of(optimizer_options_.kind))}};
+  std::vector<nn::LedgerRow> rows;
+  if (on_device_) {
+    rows.push_back({"parameters", on_device_->bytes(),
+                    held_ ? "this rank's shard, fp32" : "fp32, running statistics included"});
+  }
+  rows.push_back({on_device_ ? "parameters on the host" : "parameters", flat_->resident_bytes(),
+                  held_ ? "this rank's shard, fp32" : "this rank's share of the node's copy, fp32",
+                  true});
+  rows.push_back({"optimizer state", optimizer_->state_bytes(),
+                  fmt::format("{}, this rank's shard", name_of(optimizer_options_.kind))});
+  if (held_ && on_device_) {
+    rows.push_back({"parameters in use", static_cast<const ShardedSource&>(*source_).bytes(),
+                    "of two uses, on the device"});
+  }
   if (flat_->gathered_bytes() > 0)
     rows.push_back({"gathered parameters", flat_->gathered_bytes(),
-                    "of two uses, from other nodes, shared on the node"});
+                    "of two uses, from other nodes, shared on the node", true});
   for (nn::LedgerRow& row : Synchronous::ledger()) rows.push_back(std::move(row));
   return rows;
 }

@@ -7,6 +7,7 @@
 
 #include "lockstep/comm/shard_values.h"
 #include "lockstep/comm/shared_flat.h"
+#include "parallel/sharded_device.h"
 #include "parallel/synchronous.h"
 
 namespace lockstep::parallel {
@@ -19,7 +20,7 @@ class Sharded final : public Synchronous {
   ~Sharded() override;
 
   std::vector<StateTensor> state() override;
-  void restored() override { bring_parameters(0); }
+  void restored() override;
   bool passes_together() const override { return held_; }
   void idle_evaluation() override { idle_pass(program_.evaluation_uses()); }
   const comm::FoldCounters& counters() const override;
@@ -40,11 +41,12 @@ class Sharded final : public Synchronous {
   std::unique_ptr<comm::SharedFlat> flat_;
   std::unique_ptr<comm::ShardValues> norms_;  // LAMB's
   std::unique_ptr<optim::Optimizer> optimizer_;
-  std::unique_ptr<Source> source_;
-  std::vector<LanePass> group_;               // scratch of run_group()
-  std::vector<std::int64_t> group_lanes_;     // by stream; -1: none
-  std::vector<const float*> idle_addresses_;  // scratch of idle_pass()
-  std::int64_t step_ = 0;                     // for waits
+  std::unique_ptr<ShardedDevice> on_device_;     // where the device is not the host
+  std::unique_ptr<nn::ParameterSource> source_;  // stage 3
+  std::vector<LanePass> group_;                  // scratch of run_group()
+  std::vector<std::int64_t> group_lanes_;        // by stream; -1: none
+  std::vector<const float*> idle_addresses_;     // scratch of idle_pass()
+  std::int64_t step_ = 0;                        // for waits
   mutable comm::FoldCounters counters_;
 };
 

@@ -3,6 +3,8 @@
 // copies, made once. Knows no file.
 #pragma once
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,13 +25,22 @@ class HostTensors {
   std::size_t bytes() const;  // of the copies
 
  private:
+  // With the layout of the flat buffer, of which only what the device holds is ever touched.
+  struct Untouched {
+    explicit Untouched(std::int64_t elements);
+    struct Free {
+      void operator()(float* memory) const { std::free(memory); }
+    };
+    std::unique_ptr<float, Free> data;
+  };
   struct Copy {
-    float* on_device;
-    Buffer host;
+    float *on_device, *host;
+    std::size_t bytes;
   };
   Device& device_;
   Stream& stream_;
   std::vector<FlatTensor> tensors_;
+  std::vector<Untouched> memory_;
   std::vector<Copy> copies_;
 };
 

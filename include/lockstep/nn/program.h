@@ -73,6 +73,9 @@ struct ProgramOptions {
   // a copy of all that lasts a step. bind() takes a ParameterSource, and neither pack() nor infer()
   // is called. One thread at a time runs passes, of however many streams.
   bool held = false;
+  // Where the device captures: a training pass is captured once. Its gradients then go to the same
+  // addresses each time, or to one of a few sets.
+  bool captured = true;
   // > 0: for generation. infer() alone may be called; attention keeps keys and values of up to this
   // many tokens, and output() holds the logits of all tokens of the sample.
   std::int64_t cache = 0;

@@ -4,9 +4,12 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "lockstep/core/block_runs.h"
 #include "lockstep/core/parameter_table.h"
 #include "lockstep/device/device.h"
 #include "lockstep/ops/vector.h"
@@ -21,26 +24,33 @@ void add(Device& device, float* dst, const float* a, const float* b, std::int64_
 struct FlatStep {
   float* parameters = nullptr;
   double statistics_scale = 1;
+  bool packed = false;  // parameters lie as the state does; else as in the table
 };
 
-// One optimizer step over all blocks of a table in a few launches: the bits of the loops that go
-// block by block. The decay of a rule is that of kWeight parameters; others are spared. Buffers of
-// state have the layout of the table.
+// One optimizer step over the blocks of some runs of a table in a few launches for each run: the
+// bits of the loops that go block by block. The decay of a rule is that of kWeight parameters;
+// others are spared. State lies as the runs say.
 class FlatUpdate {
  public:
+  // LAMB's norms go over whole parameters: values[2 b] and [2 b + 1] are sums of squares of the
+  // blocks that are updated here, and everybody's when the call returns.
+  using Share = std::function<void(std::span<double> values)>;
+
   virtual ~FlatUpdate() = default;
   // Where the folded gradient of each block lies, on the device. Before the first step.
   virtual void set_gradients(std::span<const float* const> blocks, Stream& stream) = 0;
   virtual void sgd(const FlatStep& step, const SgdStep& rule, float* momentum, Stream& stream) = 0;
   virtual void adam(const FlatStep& step, const AdamStep& rule, float* m, float* v,
                     Stream& stream) = 0;
+  // share: empty where all blocks are updated here; else waits for the norms and calls it.
   virtual void lamb(const FlatStep& step, const AdamStep& rule, float* m, float* v,
-                    Stream& stream) = 0;
+                    const Share& share, Stream& stream) = 0;
   virtual std::size_t bytes() const = 0;  // of the device's memory
 };
 
 // Null on the cpu, where the caller goes block by block with the loops of vector.h: what has just
 // been folded or updated is still in cache.
-std::unique_ptr<FlatUpdate> make_flat_update(Device& device, const ParameterTable& table);
+std::unique_ptr<FlatUpdate> make_flat_update(Device& device, const ParameterTable& table,
+                                             std::vector<BlockRun> runs);
 
 }  // namespace lockstep::ops

@@ -35,6 +35,9 @@ struct Options {
   double clip = 0;  // global norm; 0: off
 };
 
+// The state tensors of an optimizer: none, {"momentum"}, {"m", "v"}.
+std::vector<std::string> state_names(const Options& options);
+
 // Learning rate of the given step (0-based).
 double learning_rate(const Options& options, std::int64_t step);
 
@@ -48,11 +51,15 @@ class Optimizer {
   Optimizer(const ParameterTable& table, const Options& options, Device& device);
   // Of a rank that updates some blocks alone. mine: by block. share(values): LAMB's norms go over
   // whole parameters: values[2 b] and [2 b + 1] are sums of squares of this rank's blocks, and
-  // everybody's when the call returns. Of the state only the rank's blocks are ever touched.
-  using Share = std::function<void(std::span<double> values)>;
+  // everybody's when the call returns. Of the state only the rank's blocks are ever touched, and on
+  // a device there are no others: it lies as runs() say. packed_parameters: those that step()
+  // updates do so too.
+  using Share = ops::FlatUpdate::Share;
   Optimizer(const ParameterTable& table, const Options& options, Device& device,
-            std::vector<bool> mine, Share share);
-  // State tensors with the layout of the flat buffer: none, {"momentum"}, {"m", "v"}.
+            std::vector<bool> mine, Share share, bool packed_parameters = false);
+  // Null: state has the layout of the flat buffer.
+  const std::vector<BlockRun>* runs() const { return packed_ ? &runs_ : nullptr; }
+  // State tensors: none, {"momentum"}, {"m", "v"}.
   const std::vector<std::string>& state_names() const { return state_names_; }
   float* state(int i) const { return state_[i].as<float>(); }
   std::size_t state_bytes() const;  // of the blocks that are updated here
@@ -81,6 +88,9 @@ class Optimizer {
   std::vector<std::string> state_names_;
   std::vector<Buffer> state_;
   std::vector<bool> mine_;  // by block; empty: all
+  const bool packed_;
+  const bool packed_parameters_;
+  std::vector<BlockRun> runs_;  // where packed_
   Share share_;
   Buffer update_;                                 // LAMB's direction, on the cpu
   std::vector<double> squares_;                   // LAMB: two for each block

@@ -14,8 +14,8 @@ cudaStream_t native(Stream& stream) { return static_cast<cudaStream_t>(stream.na
 
 class CudaUpdate final : public FlatUpdate {
  public:
-  CudaUpdate(Device& device, const ParameterTable& table)
-      : device_(device), blocks_(table.blocks().size()) {
+  CudaUpdate(Device& device, const ParameterTable& table, std::vector<BlockRun> runs)
+      : device_(device), blocks_(table.blocks().size()), runs_(std::move(runs)) {
     const std::unique_ptr<Stream> stream = device.make_stream();
     const auto upload = [&](const void* from, std::size_t bytes, const char* purpose) {
       Buffer to = device.allocate(bytes, purpose);
@@ -30,6 +30,8 @@ class CudaUpdate final : public FlatUpdate {
     gradients_ = device.allocate(blocks_ * sizeof(float*), "addresses of gradients");
     given_ = device.allocate_on_host(blocks_ * sizeof(float*), "addresses of gradients");
     squares_ = device.allocate(2 * blocks_ * sizeof(double), "norms of LAMB");
+    on_host_ = device.allocate_on_host(squares_.bytes(), "norms of LAMB");
+    shared_.resize(2 * blocks_);
     factors_ = device.allocate(entries.size() * sizeof(float), "factors of LAMB");
     table_ = {block_table_.as<const Block>(), parameter_table_.as<const kernels::ParameterEntry>(),
               static_cast<int>(entries.size())};
@@ -46,22 +48,34 @@ class CudaUpdate final : public FlatUpdate {
   }
 
   void sgd(const FlatStep& step, const SgdStep& s, float* momentum, Stream& stream) override {
-    kernels::sgd(args(step, s.g_scale), {s.lr, s.momentum, s.decay, s.nesterov, s.first}, momentum,
-                 native(stream));
+    for (const BlockRun& run : runs_) {
+      kernels::sgd(args(step, run, s.g_scale), {s.lr, s.momentum, s.decay, s.nesterov, s.first},
+                   shifted(momentum, run), native(stream));
+    }
   }
 
   void adam(const FlatStep& step, const AdamStep& s, float* m, float* v, Stream& stream) override {
-    kernels::adam(args(step, s.g_scale), rule(s), m, v, native(stream));
+    for (const BlockRun& run : runs_) {
+      kernels::adam(args(step, run, s.g_scale), rule(s), shifted(m, run), shifted(v, run),
+                    native(stream));
+    }
   }
 
-  void lamb(const FlatStep& step, const AdamStep& s, float* m, float* v, Stream& stream) override {
-    const kernels::UpdateArgs a = args(step, s.g_scale);
+  void lamb(const FlatStep& step, const AdamStep& s, float* m, float* v, const Share& share,
+            Stream& stream) override {
     auto* const weights = squares_.as<double>();
     double* const directions = weights + blocks_;
     auto* const factors = factors_.as<float>();
-    kernels::lamb_moments(a, rule(s), m, v, weights, directions, native(stream));
+    for (const BlockRun& run : runs_) {
+      kernels::lamb_moments(args(step, run, s.g_scale), rule(s), shifted(m, run), shifted(v, run),
+                            weights, directions, native(stream));
+    }
+    if (share) exchange(share, stream);
     kernels::lamb_factors(table_, s.lr, weights, directions, factors, native(stream));
-    kernels::lamb_apply(a, rule(s), m, v, factors, native(stream));
+    for (const BlockRun& run : runs_) {
+      kernels::lamb_apply(args(step, run, s.g_scale), rule(s), shifted(m, run), shifted(v, run),
+                          factors, native(stream));
+    }
   }
 
   std::size_t bytes() const override {
@@ -70,15 +84,35 @@ class CudaUpdate final : public FlatUpdate {
   }
 
  private:
-  kernels::UpdateArgs args(const FlatStep& step, double g_scale) const {
+  // Null stays null.
+  static float* shifted(float* state, const BlockRun& run) {
+    return state == nullptr ? nullptr : state + run.shift();
+  }
+  kernels::UpdateArgs args(const FlatStep& step, const BlockRun& run, double g_scale) const {
     kernels::UpdateArgs a;
     a.table = table_;
-    a.range = {0, static_cast<int>(blocks_)};
-    a.parameters = step.parameters;
+    a.range = {run.first, run.count};
+    a.parameters = step.packed ? step.parameters + run.shift() : step.parameters;
     a.gradients = gradients_.as<const float*>();
     a.g_scale = g_scale;
     a.statistics_scale = step.statistics_scale;
     return a;
+  }
+  // On the device all weights come first; those who share have a block's two side by side.
+  void exchange(const Share& share, Stream& stream) {
+    auto* const values = on_host_.as<double>();
+    device_.copy(values, squares_.data(), squares_.bytes(), stream);
+    stream.synchronize();
+    for (std::size_t b = 0; b < blocks_; ++b) {
+      shared_[2 * b] = values[b];
+      shared_[2 * b + 1] = values[blocks_ + b];
+    }
+    share(shared_);
+    for (std::size_t b = 0; b < blocks_; ++b) {
+      values[b] = shared_[2 * b];
+      values[blocks_ + b] = shared_[2 * b + 1];
+    }
+    device_.copy(squares_.data(), values, squares_.bytes(), stream);
   }
   static kernels::AdamRule rule(const AdamStep& s) {
     return {s.lr, s.beta1, s.beta2, s.epsilon, s.decay, s.c1, s.c2, s.decoupled};
@@ -86,6 +120,9 @@ class CudaUpdate final : public FlatUpdate {
 
   Device& device_;
   const std::size_t blocks_;
+  const std::vector<BlockRun> runs_;
+  Buffer on_host_;              // squares_, for Share
+  std::vector<double> shared_;  // likewise
   Buffer block_table_, parameter_table_, gradients_, given_, squares_, factors_;
   kernels::DeviceTable table_;
 };
@@ -96,8 +133,9 @@ void add_cuda(float* dst, const float* a, const float* b, std::int64_t n, Stream
   kernels::add(dst, a, b, n, native(stream));
 }
 
-std::unique_ptr<FlatUpdate> make_cuda_update(Device& device, const ParameterTable& table) {
-  return std::make_unique<CudaUpdate>(device, table);
+std::unique_ptr<FlatUpdate> make_cuda_update(Device& device, const ParameterTable& table,
+                                             std::vector<BlockRun> runs) {
+  return std::make_unique<CudaUpdate>(device, table, std::move(runs));
 }
 
 }  // namespace lockstep::ops
