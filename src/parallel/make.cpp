@@ -2,7 +2,9 @@
 #include "lockstep/core/error.h"
 #include "parallel/local.h"
 #include "parallel/replicated.h"
+#include "parallel/server_queue.h"
 #include "parallel/server_sync.h"
+#include "parallel/sharded.h"
 
 namespace lockstep::parallel {
 
@@ -29,10 +31,13 @@ std::unique_ptr<Strategy> make_strategy(comm::Communicator& communicator, Device
       return std::make_unique<Replicated>(communicator, device, program, optimizer_options,
                                           options);
     case Kind::kSharded:
-      break;
+      return std::make_unique<Sharded>(communicator, device, program, optimizer_options, options);
     case Kind::kServer:
-      return std::make_unique<ServerSync>(communicator, device, program, optimizer_options,
-                                          options);
+      if (options.mode == ServerMode::kSync)
+        return std::make_unique<ServerSync>(communicator, device, program, optimizer_options,
+                                            options);
+      return std::make_unique<ServerQueue>(communicator, device, program, optimizer_options,
+                                           options);
     case Kind::kLocal:
       return std::make_unique<Local>(communicator, device, program, optimizer_options, options);
   }

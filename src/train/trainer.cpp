@@ -203,7 +203,9 @@ void Trainer::start_loader() {
   std::vector<comm::LaneRange> lanes;
   for (const auto& of_stream : session_.strategy->home())
     lanes.insert(lanes.end(), of_stream.begin(), of_stream.end());
-  session_.loader->start(lanes, at_);
+  parallel::Strategy& strategy = *session_.strategy;
+  session_.loader->start(lanes, at_, strategy.moves_lanes());
+  if (strategy.moves_lanes() && !session_.loader->lanes_move()) strategy.keep_lanes();
 }
 
 void Trainer::start_clock() {
@@ -229,12 +231,21 @@ parallel::Requests Trainer::requests() const {
   return {stop_requested(), by_time};
 }
 
+// To the end of the epoch, where there may be an evaluation, or to a checkpoint before it.
+std::int64_t Trainer::steps_to_due() const {
+  const std::int64_t to_epoch_end = session_.loader->steps_per_epoch() - at_.step;
+  std::int64_t steps = 1;
+  while (steps < to_epoch_end && !policy_.due_by_count(step_ + steps, 0)) ++steps;
+  return steps;
+}
+
 // The steps until all ranks hold the same numbers again.
 void Trainer::run_stretch() {
   communicator_.set_activity("training step", step_ + 1);
   const double start = seconds_now();
   std::int64_t most = session_.total_steps - step_;
   if (request_.stop_after > 0) most = std::min(most, request_.stop_after - step_);
+  if (session_.strategy->ends_anywhere()) most = std::min(most, steps_to_due());
   outcomes_.resize(static_cast<std::size_t>(session_.strategy->stretch(step_, most)));
   passes_.begin(step_, at_, [this] { return requests(); });
   const std::int64_t done = session_.strategy->run(step_, passes_, outcomes_);
@@ -363,6 +374,7 @@ void Trainer::finish() {
   fill_memory(times);
   const auto ranks = gather_times(communicator_, times);
   if (!nothing_to_do) log::info("\n{}", summary_text(ranks, session_.model.task.sequence));
+  for (const std::string& line : session_.strategy->report()) log::info("  {}", line);
   if (nothing_to_do)
     log::info("nothing left to do: step {} of {}{}", step_, session_.total_steps,
               stopped_early_ ? ", stopped early" : "");

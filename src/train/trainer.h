@@ -34,6 +34,7 @@ class Trainer {
   Environment environment() const;
   bool finished() const;
   parallel::Requests requests() const;
+  std::int64_t steps_to_due() const;
   void run_stretch();
   void after_step(const parallel::StepOutcome& outcome, bool last_of_stretch);
   void close_window();

@@ -79,6 +79,28 @@ sharded() {  # lanes, arguments
   done
 }
 
+# A parameter server in mode sync against replicated parameters on one rank; and through stops that change
+# strategy and number of servers.
+served() {  # lanes, arguments
+  local lanes=$1 reference dir=$work/$case
+  shift
+  rm -rf "$dir"
+  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
+  reference=$(digest 1 "$@")
+  echo "reference: $reference"
+  local way=("$@" --set parallel.strategy=server)
+  same "$reference" "$(digest 2 "${way[@]}")" "1 server, 1 worker"
+  same "$reference" "$(digest 4 "${way[@]}")" "1 server, 3 workers"
+  same "$reference" "$(digest 5 "${way[@]}" --set parallel.servers=3)" "3 servers, 2 workers"
+  same "$reference" "$(digest 4 "${way[@]}" --set parallel.servers=2 --set run.threads=2 --set parallel.bucket_bytes=4096)" "2 servers, 2 workers, 2 threads"
+  same "$reference" "$(digest 5 "${way[@]}" --set parallel.servers=2 --set parallel.pretend_nodes=0,1,0,2,1)" "2 servers, 3 workers on 3 nodes, mixed"
+  set -- "$@" --set "checkpoint.dir=$dir"
+  digest 3 "$@" --set parallel.strategy=server --stop-after 4 > /dev/null
+  digest 2 "$@" --resume --stop-after 7 > /dev/null
+  same "$reference" "$(digest 5 "$@" --set parallel.strategy=server --set parallel.servers=2 --resume)" \
+    "1 server, replicated on 2 ranks, 2 servers"
+}
+
 # Replicas that step alone and meet: one digest of their own on any number of ranks, and through stops, which
 # wait for a meeting.
 meeting() {  # arguments
@@ -139,6 +161,23 @@ case $case in
   sharded-mlp) sharded 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   sharded-cnn) sharded 12 "${cnn[@]}" --set train.steps=20 --set train.accumulate=2 ;;
   sharded-gpt) sharded 8 "$here/gpt.toml" --set "data.path=$text" ;;
+  server-sync)
+    served 8 "${mlp[@]}" --set optimizer.clip=0.5 --set train.steps=20
+    served 12 "${cnn[@]}" --set optimizer.kind=lamb --set train.steps=12 --set train.accumulate=2 ;;
+  server-queue)
+    # The other modes have no bits to compare: they must learn, stop, resume and say what they measured.
+    for mode in bounded async; do
+      dir=$work/$case-$mode
+      rm -rf "$dir"
+      set -- "${cnn[@]}" --set parallel.strategy=server --set "parallel.mode=$mode" --set parallel.staleness=1 \
+        --set "checkpoint.dir=$dir" --set checkpoint.every=7steps --set checkpoint.keep=9
+      digest 4 "$@" --stop-after 11 > /dev/null
+      digest 5 "$@" --set parallel.servers=2 --resume > /dev/null
+      [ -e "$dir/step-0000000007.h5" ] && [ -e "$dir/step-0000000011.h5" ] && [ -e "$dir/step-0000000014.h5" ]
+      grep -q 'staleness: .* of .* results' "$log"
+      same 50 "$(grep -oE 'digest [0-9a-f]+ after step [0-9]+' "$log" | tail -n 1 | grep -oE '[0-9]+$')" "$mode: steps"
+    done
+    grep -q 'outside the contract' "$log" && echo "ok: says what it is" ;;
   sharded-optimizers)
     for kind in sgd adam lamb; do
       set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0 --set train.steps=10

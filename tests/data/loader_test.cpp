@@ -72,6 +72,25 @@ TEST(Loader, skips_forward) {
                 expected(1009, 7, options, lane, {0, step}, 1));
 }
 
+// Work that has moved from another rank, or comes back after others have gone on.
+TEST(Loader, reads_lanes_that_it_was_not_dealt_and_windows_that_it_has_left) {
+  for (const int deflate : {0, 4}) {
+    const Manifest manifest = numbered_rows(folder(), 1009, 7, deflate);
+    const LoaderOptions options = options_for(4, 2, 4, 9);
+    const auto loader = make_loader(world(), manifest, options);
+    const LaneRange lanes[] = {{0, 2}};
+    loader->start(lanes, {});
+    for (const auto& [lane, step] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+             {3, 0}, {0, 5}, {2, 30}, {0, 0}, {0, 6}, {1, 9}, {1, 2}, {2, 1}, {1, 10}, {0, 7}}) {
+      EXPECT_EQ(take(*loader, options, lane, {0, step}, 1),
+                expected(1009, 7, options, lane, {0, step}, 1))
+          << lane << ", " << step;
+      EXPECT_EQ(take(*loader, options, 3, {2, step}, 1),
+                expected(1009, 7, options, 3, {2, step}, 1));
+    }
+  }
+}
+
 TEST(Loader, serves_streams_that_run_at_their_own_pace) {
   const Manifest manifest = numbered_rows(folder(), 1009, 7, 4);
   const LoaderOptions options = options_for(8, 1, 4, 5);

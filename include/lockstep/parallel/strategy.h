@@ -79,6 +79,10 @@ class Strategy {
 
   // The lanes whose samples this rank's loader reads, by stream.
   virtual std::vector<std::vector<comm::LaneRange>> home() const = 0;
+  // Whether ranks of a node run each other's lanes too, each lane in order. keep_lanes(), before
+  // the first step and on all ranks of a node alike: they must not.
+  virtual bool moves_lanes() const { return false; }
+  virtual void keep_lanes() {}
   // How many steps from `step` on, at most `most`, pass before all ranks hold the same numbers
   // again. Evaluations, checkpoints and stops happen there. More than `most`, but never past
   // the run's last step, where the numbers depend on when that is.
