@@ -111,19 +111,17 @@ RankStores make_stores(const FoldLayout& layout, LaneRange lanes) {
 
 MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home) {
   MovePlan moves;
-  const int ranks = static_cast<int>(home.size());
-  std::int64_t stream_lanes = 0;
   if (layout.dealing == Dealing::kMeasured) {
-    moves.most_lanes = most_dealt(home.back().lanes.end - home.front().lanes.begin, ranks);
-    stream_lanes = (moves.most_lanes + layout.streams - 1) / layout.streams;
-  } else {
-    moves.extra = layout.extra;
-    for (const RankStores& stores : home) {
-      for (const auto& stream : stores.streams)
-        stream_lanes = std::max(stream_lanes, stream.lanes.size());
-    }
+    const std::int64_t lanes = home.back().lanes.end - home.front().lanes.begin;
+    moves.most_lanes = most_dealt(lanes, static_cast<int>(home.size()));
+    moves.depth = most_canonical((moves.most_lanes + layout.streams - 1) / layout.streams);
+    return moves;
   }
-  moves.depth = most_canonical(stream_lanes);
+  moves.extra = layout.extra;
+  for (const RankStores& stores : home) {
+    for (const auto& stream : stores.streams)
+      moves.depth = std::max(moves.depth, stream.schedule.slots);
+  }
   return moves;
 }
 

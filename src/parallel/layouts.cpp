@@ -1,6 +1,21 @@
 #include "parallel/layouts.h"
 
 namespace lockstep::parallel {
+namespace {
+
+comm::Dealing dealing_of(Assignment assignment) {
+  switch (assignment) {
+    case Assignment::kStatic:
+      return comm::Dealing::kFixed;
+    case Assignment::kAdaptive:
+      return comm::Dealing::kMeasured;
+    case Assignment::kQueue:
+      return comm::Dealing::kTaken;
+  }
+  return comm::Dealing::kFixed;
+}
+
+}  // namespace
 
 comm::FoldLayout fold_layout(const ParameterTable& table, const BucketTable& buckets,
                              const Options& options, bool on_host) {
@@ -9,6 +24,8 @@ comm::FoldLayout fold_layout(const ParameterTable& table, const BucketTable& buc
   layout.streams = options.streams;
   layout.record_bytes = sizeof(StepRecord);
   layout.leaf = options.leaf;
+  layout.dealing = dealing_of(options.assignment);
+  layout.extra = static_cast<int>(options.extra);
   if (options.kind == Kind::kSharded) {
     layout.sums = comm::SumsTo::kOwners;
     layout.leaves = options.stage == 1 ? comm::Leaves::kFolded : comm::Leaves::kInRounds;

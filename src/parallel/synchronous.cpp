@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "lockstep/comm/server_exchange.h"
@@ -46,6 +47,14 @@ std::string dealt_text(std::int64_t lanes, int ranks) {
                        : fmt::format("{} to {} to a rank", least, most);
 }
 
+std::string moves_text(const Options& options, bool moves) {
+  if (options.assignment == Assignment::kStatic) return "";
+  if (!moves) return "; they stay there, for lack of shared memory";
+  if (options.assignment == Assignment::kAdaptive)
+    return "; dealt anew on each node when its ranks' speeds have changed";
+  return fmt::format("; dealt by a queue on each node, at most {} extra", options.extra);
+}
+
 }  // namespace
 
 comm::FoldArithmetic host_arithmetic() {
@@ -64,6 +73,7 @@ Synchronous::Synchronous(comm::Communicator& communicator, Device& device, nn::P
       buckets_(program, options.bucket_bytes),
       records_(options.lanes),
       ran_(options.streams),
+      moves_lanes_(options.assignment != Assignment::kStatic),
       leaves_(options.lanes) {
   comm::FoldDevice fold_device;
   if (!device.is_host()) {
@@ -88,6 +98,11 @@ std::vector<std::vector<comm::LaneRange>> Synchronous::home() const {
   std::vector<std::vector<comm::LaneRange>> lanes;
   for (int s = 0; s < options_.streams; ++s) lanes.push_back(fold_->home(s));
   return lanes;
+}
+
+void Synchronous::keep_lanes() {
+  fold_->keep_lanes();
+  moves_lanes_ = false;
 }
 
 std::vector<int> Synchronous::evaluators() const {
@@ -190,10 +205,35 @@ std::vector<std::pair<std::string, std::string>> Synchronous::settings() const {
   std::string reduce = "fold: the same bits on any number of ranks";
   if (options_.reduce == comm::ReduceKind::kMpi) reduce = "mpi: outside the contract on bits";
   if (!device_.is_host()) reduce += "; " + fold_->path();
-  return {{"lanes", dealt_text(options_.lanes, communicator_.size())},
+  return {{"lanes", dealt_text(options_.lanes, communicator_.size()) +
+                        moves_text(options_, moves_lanes_)},
           {"strategy", fmt::format("{}, {} bucket{}", name(), buckets_.size(),
                                    buckets_.size() == 1 ? "" : "s")},
           {"reduce", reduce}};
+}
+
+// "lanes: 5.1 2.9 on average by rank; 412 taken over".
+std::vector<std::string> Synchronous::report() {
+  if (options_.assignment == Assignment::kStatic) return {};
+  const comm::LaneMoves mine = fold_->moves();
+  const std::vector<std::byte> bytes = communicator_.gather_all(std::as_bytes(std::span(&mine, 1)));
+  std::vector<comm::LaneMoves> all(bytes.size() / sizeof mine);
+  std::memcpy(all.data(), bytes.data(), bytes.size());
+  std::int64_t run = 0, taken = 0, deals = 0;
+  for (const comm::LaneMoves& m : all) run += m.run, taken += m.taken;
+  const comm::Topology& topology = communicator_.topology();
+  for (int node = 0; node < topology.nodes(); ++node) deals += all[topology.node_begin[node]].deals;
+  if (run == 0) return {};
+  std::string line = "lanes:";
+  for (const comm::LaneMoves& m : all) {
+    line +=
+        fmt::format(" {:.1f}", static_cast<double>(m.run) * static_cast<double>(options_.lanes) /
+                                   static_cast<double>(run));
+  }
+  line += " on average by rank; ";
+  line += options_.assignment == Assignment::kQueue ? fmt::format("{} taken over", taken)
+                                                    : fmt::format("dealt anew {} times", deals);
+  return {line};
 }
 
 std::vector<nn::LedgerRow> Synchronous::ledger() const {

@@ -15,10 +15,13 @@ namespace lockstep::parallel {
 class Synchronous : public Strategy {
  public:
   std::vector<std::vector<comm::LaneRange>> home() const override;
+  bool moves_lanes() const override { return moves_lanes_; }
+  void keep_lanes() override;
   std::int64_t run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) override;
   std::vector<int> evaluators() const override;
   const comm::FoldCounters& counters() const override { return fold_->counters(); }
   std::vector<std::pair<std::string, std::string>> settings() const override;
+  std::vector<std::string> report() override;
   std::vector<nn::LedgerRow> ledger() const override;
 
  protected:
@@ -55,6 +58,7 @@ class Synchronous : public Strategy {
   StepRecord fold_records();
   void refuse_non_finite(std::int64_t step) const;
 
+  bool moves_lanes_;
   std::vector<StepRecord> leaves_;  // scratch of fold_records()
 };
 
