@@ -19,6 +19,9 @@ Loaded load_run(Ranks& ranks, const std::string& what, const std::function<void(
   if (!failure) {
     options.watchdog_seconds = loaded.run.run.watchdog;
     options.pretend_nodes = loaded.run.parallel.pretend_nodes;
+    options.threads = static_cast<int>(loaded.run.run.threads);
+    // A device's fold is moved by its own thread.
+    if (loaded.run.run.device == "cpu") options.progress = loaded.run.run.progress;
   }
   loaded.communicator = &ranks.connect(options);
   loaded.communicator->together([&] {

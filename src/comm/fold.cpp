@@ -1,5 +1,6 @@
 #include "lockstep/comm/fold.h"
 
+#include "accompanied_fold.h"
 #include "device_engine.h"
 #include "device_messages.h"
 #include "host_engine.h"
@@ -10,7 +11,7 @@
 #include "mpi_communicator.h"
 #include "mpi_sum.h"
 #include "node_split.h"
-#include "round_fold.h"
+#include "round_device_fold.h"
 #include "shared_window.h"
 #include "tree_fold.h"
 
@@ -150,7 +151,7 @@ std::string Placement::path() const {
 }
 
 std::unique_ptr<Fold> make_round_fold(Communicator& communicator, const FoldLayout& layout,
-                                      const FoldArithmetic& arithmetic) {
+                                      const FoldArithmetic& arithmetic, Device* device) {
   NodeSplit nodes(communicator);
   std::unique_ptr<RoundPlan> plan;
   std::unique_ptr<SharedWindow> window;
@@ -162,9 +163,13 @@ std::unique_ptr<Fold> make_round_fold(Communicator& communicator, const FoldLayo
       [&] { window = window_of(communicator, nodes, plan->windows[plan->topology.local()].bytes); },
       kMeanwhile));
   const MPI_Comm messages = plan->several_nodes() ? own_communicator(communicator) : MPI_COMM_NULL;
-  std::string path = path_text(plan->topology, kWindows, kMessages);
-  return std::make_unique<RoundFold>(dynamic_cast<Waiter&>(communicator), std::move(plan),
-                                     std::move(window), messages, arithmetic, std::move(path));
+  std::string path =
+      path_text(plan->topology, device == nullptr ? kWindows : "pinned shared windows", kMessages);
+  auto& waiter = dynamic_cast<Waiter&>(communicator);
+  auto fold = std::make_unique<RoundFold>(waiter, std::move(plan), std::move(window), messages,
+                                          arithmetic, std::move(path));
+  if (device == nullptr) return fold;
+  return std::make_unique<RoundDeviceFold>(waiter, *device, std::move(fold));
 }
 
 // What only the host can do so far, and what MPI_Iallreduce cannot.
@@ -194,10 +199,6 @@ void refuse_combinations(const FoldLayout& layout, ReduceKind kind, bool on_devi
     throw UserError(
         "precision.leaf = \"bf16\" does not go with run.device = \"cuda\" yet; use "
         "precision.leaf = \"fp32\"");
-  if (layout.leaves == Leaves::kInRounds && on_device)
-    throw UserError(
-        "parallel.stage = 2 and 3 do not go with run.device = \"cuda\" yet; use parallel.stage = "
-        "1");
 }
 
 }  // namespace
@@ -207,15 +208,18 @@ FoldBytes fold_bytes(const Topology& topology, const FoldLayout& layout, ReduceK
   if (kind == ReduceKind::kMpi) return {0, MpiSum::private_bytes(topology, layout), 0};
   if (layout.leaves == Leaves::kInRounds) {
     const RoundPlan plan(topology, layout);
-    return {plan.windows[topology.local()].bytes, plan.private_bytes(), 0};
+    return {plan.windows[topology.local()].bytes, plan.private_bytes(),
+            on_device ? RoundDeviceFold::device_bytes(plan) : 0};
   }
   const FoldPlan plan(topology, layout, sums_in(topology, on_device, false));
   return {plan.windows[topology.local()].bytes, plan.private_bytes(), plan.device_bytes()};
 }
 
-std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& layout,
-                                const FoldArithmetic& arithmetic, ReduceKind kind,
-                                const FoldDevice& device) {
+namespace {
+
+std::unique_ptr<Fold> make_alone(Communicator& communicator, const FoldLayout& layout,
+                                 const FoldArithmetic& arithmetic, ReduceKind kind,
+                                 const FoldDevice& device) {
   LOCKSTEP_CHECK(arithmetic.add != nullptr && arithmetic.sum_of_squares != nullptr,
                  "the fold needs its arithmetic");
   LOCKSTEP_CHECK((device.device == nullptr) == (device.arithmetic == nullptr),
@@ -228,7 +232,9 @@ std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& la
     return std::make_unique<MpiSum>(waiter, communicator.topology(), layout, arithmetic,
                                     own_communicator(communicator));
   }
-  if (layout.leaves == Leaves::kInRounds) return make_round_fold(communicator, layout, arithmetic);
+  if (layout.leaves == Leaves::kInRounds) {
+    return make_round_fold(communicator, layout, arithmetic, device.device);
+  }
   Placement placement(communicator, layout, device.device);
   std::string path = placement.path();
   auto context = placement.context();
@@ -243,6 +249,17 @@ std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& la
     engine = std::make_unique<DeviceEngine>(*context, device, arithmetic);
   }
   return std::make_unique<TreeFold>(waiter, std::move(context), std::move(engine), std::move(path));
+}
+
+}  // namespace
+
+std::unique_ptr<Fold> make_fold(Communicator& communicator, const FoldLayout& layout,
+                                const FoldArithmetic& arithmetic, ReduceKind kind,
+                                const FoldDevice& device) {
+  auto fold = make_alone(communicator, layout, arithmetic, kind, device);
+  ProgressThread* const thread = dynamic_cast<Waiter&>(communicator).progress_thread();
+  if (thread == nullptr || device.device != nullptr) return fold;
+  return std::make_unique<AccompaniedFold>(*thread, std::move(fold));
 }
 
 }  // namespace lockstep::comm

@@ -17,7 +17,7 @@ struct Session {
     MPI_Initialized(&already);
     if (!already) {
       int provided = 0;
-      check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided),
+      check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided),
                 "MPI_Init_thread");
       if (provided < MPI_THREAD_FUNNELED) {
         throw UserError(
@@ -42,6 +42,12 @@ void check_mpi(int code, const char* call) {
 }
 
 void start_mpi() { static const Session session; }
+
+bool threads_may_take_turns() {
+  int provided = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&provided);
+  return provided >= MPI_THREAD_SERIALIZED;
+}
 
 bool mpi_runs() {
   int started = 0, ended = 0;

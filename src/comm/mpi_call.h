@@ -10,8 +10,10 @@ namespace lockstep::comm {
 // Throws Error(kBug) with MPI's own words if `code` is not MPI_SUCCESS.
 void check_mpi(int code, const char* call);
 
-// Initialises MPI once, with threads funneled; finalised when the process exits.
+// Initialises MPI once, finalised when the process exits. Threads may call it in turn (serialized)
+// if MPI has that, or else this one only (funneled).
 void start_mpi();
+bool threads_may_take_turns();
 bool mpi_runs();
 
 // The largest count of one MPI call: INT_MAX, or less in tests, so that splitting is tested.

@@ -5,11 +5,13 @@
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <map>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/log.h"
 #include "mpi_call.h"
 #include "shared_window.h"
+#include "spare_cores.h"
 #include "together.h"
 #include "topology.h"
 
@@ -37,9 +39,34 @@ MpiCommunicator::MpiCommunicator(const CommOptions& options) {
     // Without a shared page the ranks of this node are probed by messages, like those of others.
   }
   watchdog_ = std::make_unique<Watchdog>(std::move(setting));
+  if (wants_progress_thread(options)) progress_thread_ = std::make_unique<ProgressThread>();
+}
+
+// All ranks say the same.
+bool MpiCommunicator::wants_progress_thread(const CommOptions& options) {
+  const bool forced = progress_threads_forced();
+  if (size_ == 1 || (options.progress == ProgressBy::kCalls && !forced)) return false;
+  if (options.progress == ProgressBy::kAuto && !forced) {
+    if (topology_.nodes() == 1) return false;
+    const CoreShare mine = local_core_share(options.threads);
+    std::vector<CoreShare> all(size_);
+    check_mpi(
+        MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all.data(), sizeof mine, MPI_BYTE, world_),
+        "MPI_Allgather");
+    std::map<std::string, std::vector<CoreShare>> machines;  // pretended nodes share one
+    for (int r = 0; r < size_; ++r) machines[hosts_[r]].push_back(all[r]);
+    if (!std::ranges::all_of(machines, [](const auto& m) { return spare_a_core_each(m.second); }))
+      return false;
+  }
+  if (min(threads_may_take_turns() ? 1 : 0) == 1) return true;
+  log::warn(
+      "this MPI does not let threads take turns (MPI_THREAD_SERIALIZED): messages move when ranks "
+      "call it, without a thread of their own");
+  return false;
 }
 
 MpiCommunicator::~MpiCommunicator() {
+  progress_thread_.reset();
   // After an error on this rank alone its peers may be anywhere: MPI_Comm_free would wait for them.
   if (std::uncaught_exceptions() > 0 || !mpi_runs()) return;
   for (MPI_Comm* communicator : {&node_, &probes_, &world_}) {
@@ -84,6 +111,7 @@ void MpiCommunicator::find_topology(const CommOptions& options) {
 }
 
 double MpiCommunicator::wait(const Awaited& awaited, const std::function<bool()>& ready) {
+  const Presence presence(progress_thread());
   return spin_until([&] { return ready(); },
                     [&](double waited) {
                       serve_peers();
@@ -100,6 +128,7 @@ void MpiCommunicator::complete(MPI_Request request, const char* what) {
 }
 
 void MpiCommunicator::barrier() {
+  const Presence presence(progress_thread());
   MPI_Request request;
   check_mpi(MPI_Ibarrier(world_, &request), "MPI_Ibarrier");
   complete(request, "a barrier");
@@ -115,6 +144,7 @@ void MpiCommunicator::node_broadcast(std::span<std::byte> bytes) {
 
 void MpiCommunicator::broadcast_over(MPI_Comm communicator, std::span<std::byte> bytes, int root,
                                      const char* what) {
+  const Presence presence(progress_thread());
   for (const Chunk& chunk : chunks(static_cast<std::int64_t>(bytes.size()))) {
     MPI_Request request;
     check_mpi(
@@ -125,6 +155,7 @@ void MpiCommunicator::broadcast_over(MPI_Comm communicator, std::span<std::byte>
 }
 
 std::vector<std::byte> MpiCommunicator::gather_all(std::span<const std::byte> mine) {
+  const Presence presence(progress_thread());
   const auto my_size = static_cast<std::int64_t>(mine.size());
   std::vector<std::int64_t> sizes(size_);
   MPI_Request request;
@@ -155,6 +186,7 @@ std::vector<std::byte> MpiCommunicator::gather_all(std::span<const std::byte> mi
 }
 
 std::int64_t MpiCommunicator::reduce(std::int64_t value, MPI_Op op, const char* what) {
+  const Presence presence(progress_thread());
   std::int64_t result = 0;
   MPI_Request request;
   check_mpi(MPI_Iallreduce(&value, &result, 1, MPI_INT64_T, op, world_, &request),
@@ -171,6 +203,7 @@ std::int64_t MpiCommunicator::max(std::int64_t value) {
 }
 
 std::vector<std::int64_t> MpiCommunicator::node_gather(std::int64_t mine) {
+  const Presence presence(progress_thread());
   std::vector<std::int64_t> all(topology_.local_ranks());
   MPI_Request request;
   check_mpi(MPI_Iallgather(&mine, 1, MPI_INT64_T, all.data(), 1, MPI_INT64_T, node_, &request),
@@ -181,6 +214,7 @@ std::vector<std::int64_t> MpiCommunicator::node_gather(std::int64_t mine) {
 
 std::unique_ptr<SharedWindow> MpiCommunicator::make_window(std::size_t bytes,
                                                            const std::string& purpose) {
+  const Presence presence(progress_thread());
   if (topology_.local_ranks() == 1) return std::make_unique<PrivateWindow>(bytes);
   return make_shared_window(*this, bytes, purpose);
 }

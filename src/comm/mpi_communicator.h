@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
+#include "progress_thread.h"
 #include "wait.h"
 #include "watchdog.h"
 
@@ -31,7 +32,10 @@ class MpiCommunicator final : public Communicator, public Waiter {
   void together(const std::function<void()>& body) override;
   void set_activity(const char* what, std::int64_t step) override;
 
+  bool has_progress_thread() const override { return progress_thread_ != nullptr; }
+
   double wait(const Awaited& awaited, const std::function<bool()>& ready) override;
+  ProgressThread* progress_thread() const override { return progress_thread_.get(); }
   void complete(MPI_Request request, const char* what);
 
   MPI_Comm world() const { return world_; }
@@ -46,6 +50,7 @@ class MpiCommunicator final : public Communicator, public Waiter {
   void broadcast_over(MPI_Comm communicator, std::span<std::byte> bytes, int root,
                       const char* what);
   void find_topology(const CommOptions& options);
+  bool wants_progress_thread(const CommOptions& options);
 
   MPI_Comm world_ = MPI_COMM_NULL;
   MPI_Comm node_ = MPI_COMM_NULL;
@@ -54,6 +59,7 @@ class MpiCommunicator final : public Communicator, public Waiter {
   Topology topology_;
   std::vector<std::string> hosts_;  // by rank
   std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<ProgressThread> progress_thread_;
 };
 
 }  // namespace lockstep::comm

@@ -9,6 +9,7 @@
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "node_split.h"
+#include "progress_thread.h"
 #include "wait.h"
 
 namespace lockstep::comm {
@@ -43,14 +44,22 @@ class NodeFlat final : public SharedFlat {
         messages_(communicator, plan_->topology),
         buckets_(messages_.get(), *plan_, memory_),
         passes_(messages_.get(), *plan_, layout, memory_) {
-    waiter_.serve(this, [this] {
+    const auto move = [this] {
       buckets_.progress();
       passes_.progress();
-    });
+    };
+    waiter_.serve(this, move);
+    if (thread_ != nullptr) thread_->attend(this, move);
   }
-  ~NodeFlat() override { waiter_.leave(this); }
+  ~NodeFlat() override {
+    waiter_.leave(this);
+    if (thread_ == nullptr) return;
+    const Presence presence(thread_);
+    thread_->forget(this);
+  }
 
   float* flat() const override { return memory_.flat(); }
+  std::vector<std::span<std::byte>> pages() const override { return memory_.pages(); }
   const Shards& shards() const override { return plan_->shards; }
   void publish(int bucket, std::int64_t step) override;
   void await(int bucket, std::int64_t step) override;
@@ -69,8 +78,12 @@ class NodeFlat final : public SharedFlat {
     explicit Visit(NodeFlat& flat);
     ~Visit();
 
+    void then_outside() { presence_.then_outside(); }
+    void then_inside() { presence_.then_inside(); }
+
    private:
     NodeFlat& flat_;
+    Presence presence_;
   };
   template <class Ready>
   void wait(const char* what, int number, Ready ready) {
@@ -78,6 +91,7 @@ class NodeFlat final : public SharedFlat {
   }
 
   Waiter& waiter_;
+  ProgressThread* const thread_ = waiter_.progress_thread();
   const std::unique_ptr<FlatPlan> plan_;
   const FlatMemory memory_;
   const OwnCommunicator messages_;
@@ -90,7 +104,7 @@ class NodeFlat final : public SharedFlat {
 
 // Hidden: the time in which messages were under way while the rank computed. Their end is rounded
 // up to the next visit.
-NodeFlat::Visit::Visit(NodeFlat& flat) : flat_(flat) {
+NodeFlat::Visit::Visit(NodeFlat& flat) : flat_(flat), presence_(flat.thread_) {
   if (flat.flight_since_ > 0) flat.counters_.wait.hidden += seconds_now() - flat.flight_since_;
 }
 
@@ -101,13 +115,14 @@ NodeFlat::Visit::~Visit() {
 }
 
 void NodeFlat::publish(int bucket, std::int64_t step) {
-  const Visit visit(*this);
+  Visit visit(*this);
+  visit.then_outside();  // to update the next bucket
   step_ = step;
   buckets_.publish(bucket);
 }
 
 void NodeFlat::await(int bucket, std::int64_t step) {
-  const Visit visit(*this);
+  Visit visit(*this);
   step_ = step;
   LOCKSTEP_CHECK(buckets_.published(bucket), "bucket {} is awaited and not published", bucket);
   wait("the parameters of bucket", bucket, [&] {
@@ -115,6 +130,7 @@ void NodeFlat::await(int bucket, std::int64_t step) {
     return buckets_.here(bucket);
   });
   if (bucket + 1 < static_cast<int>(plan_->buckets.size())) return;
+  visit.then_inside();
   wait("the sending of parameters", -1, [this] { return buckets_.sent(); });
   buckets_.end_step();
 }

@@ -51,10 +51,14 @@ double spin_until(Ready ready) {
   return spin_until(ready, [](double) {});
 }
 
+class ProgressThread;
+
 // What both communicators offer to the fold.
 class Waiter {
  public:
   virtual ~Waiter() = default;
+  // The thread that moves messages while this one computes; null: there is none.
+  virtual ProgressThread* progress_thread() const { return nullptr; }
   // Calls ready() (which may progress MPI) until it is true. A wait beyond the watchdog's limit
   // ends the run. Returns the seconds waited.
   virtual double wait(const Awaited& awaited, const std::function<bool()>& ready) = 0;

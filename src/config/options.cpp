@@ -243,6 +243,13 @@ Table run_table() {
                   .at_least(0));
   t.push_back(key("mixed", AT(run.mixed),
                   "Allow machines that differ; equal bits are then no longer promised."));
+  using comm::ProgressBy;
+  t.push_back(choice<Run>("progress", AT(run.progress),
+                          Words<ProgressBy>{{"auto", ProgressBy::kAuto},
+                                            {"on", ProgressBy::kThread},
+                                            {"off", ProgressBy::kCalls}},
+                          "A thread of each rank that moves messages while its lanes are computed; "
+                          "auto: with several nodes and a core to spare for each rank."));
   return t;
 }
 

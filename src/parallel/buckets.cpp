@@ -1,5 +1,8 @@
 #include "lockstep/parallel/buckets.h"
 
+#include <algorithm>
+#include <bit>
+
 namespace lockstep::parallel {
 
 std::vector<Bucket> make_buckets(const ParameterTable& table,
@@ -20,6 +23,22 @@ std::vector<Bucket> make_buckets(const ParameterTable& table,
     end = first;
   }
   return buckets;
+}
+
+std::int64_t choose_bucket_bytes(const comm::Links& links, std::int64_t gradient_bytes) {
+  constexpr double kLatencyShare = 0.05;
+  std::int64_t bytes = kNodeBucketBytes;
+  if (links.bandwidth > 0) {
+    // latency <= share * (latency + bytes / bandwidth)
+    const double least = (1 / kLatencyShare - 1) * links.latency * links.bandwidth;
+    const double bounded = std::min(least, static_cast<double>(kMostBucketBytes));
+    bytes = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bounded)));
+  }
+  const auto most =
+      std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(0, gradient_bytes)) /
+                     static_cast<std::uint64_t>(kWantedBuckets));
+  bytes = std::min(bytes, static_cast<std::int64_t>(most));
+  return std::clamp(bytes, kLeastBucketBytes, kMostBucketBytes);
 }
 
 }  // namespace lockstep::parallel

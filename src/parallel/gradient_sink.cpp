@@ -1,16 +1,59 @@
 #include "parallel/gradient_sink.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "lockstep/core/units.h"
 #include "lockstep/ops/flat_math.h"
 
 namespace lockstep::parallel {
 
-BucketTable::BucketTable(const nn::Program& program, std::int64_t bucket_bytes)
-    : buckets(make_buckets(program.table(), program.runs(), bucket_bytes)),
-      of(program.table().size()) {
+namespace {
+
+std::int64_t size_of_buckets(const ParameterTable& table, std::int64_t wanted,
+                             const comm::Links& links) {
+  const auto gradient = table.flat_elements() * static_cast<std::int64_t>(sizeof(float));
+  return wanted > 0 ? wanted : choose_bucket_bytes(links, gradient);
+}
+
+// Buckets are powers of two unless a run file says otherwise.
+std::string size_text(std::int64_t bytes) {
+  if (bytes % (1 << 20) == 0) return fmt::format("{} MiB", bytes >> 20);
+  if (bytes % (1 << 10) == 0) return fmt::format("{} KiB", bytes >> 10);
+  return bytes_text(static_cast<double>(bytes));
+}
+
+std::string two_digits(double x) { return fmt::format("{:.{}f}", x, x < 9.95 ? 1 : 0); }
+
+}  // namespace
+
+BucketTable::BucketTable(const nn::Program& program, std::int64_t bucket_bytes,
+                         const comm::Links& links)
+    : of(program.table().size()),
+      bucket_bytes_(size_of_buckets(program.table(), bucket_bytes, links)),
+      links_(links) {
+  buckets = make_buckets(program.table(), program.runs(), bucket_bytes_);
   for (int b = 0; b < size(); ++b)
     std::fill(of.begin() + buckets[b].first, of.begin() + buckets[b].end, b);
+}
+
+BucketTable::BucketTable(const nn::Program& program, std::int64_t bucket_bytes)
+    : BucketTable(program, bucket_bytes, comm::Links{}) {}
+
+BucketTable::BucketTable(comm::Communicator& communicator, const nn::Program& program,
+                         std::int64_t bucket_bytes)
+    : BucketTable(program, bucket_bytes,
+                  bucket_bytes > 0 ? comm::Links{} : comm::measure_links(communicator)) {}
+
+std::string BucketTable::text() const {
+  std::string text =
+      fmt::format("{} bucket{} of {}", size(), size() == 1 ? "" : "s", size_text(bucket_bytes_));
+  if (links_.bandwidth > 0) {
+    text += fmt::format(" (measured: {} us, {} GB/s between nodes)",
+                        two_digits(links_.latency * 1e6), two_digits(links_.bandwidth * 1e-9));
+  }
+  return text;
 }
 
 comm::FoldLayout BucketTable::layout(const ParameterTable& table) const {

@@ -9,6 +9,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/ops/flat_math.h"
 #include "lockstep/ops/tree_arithmetic.h"
+#include "parallel/layouts.h"
 
 namespace lockstep::parallel {
 namespace {
@@ -21,20 +22,6 @@ StepRecord add(const StepRecord& a, const StepRecord& b) {
 bool all_finite(const ops::LaneRecord& record) {
   return std::all_of(record.sums.begin(), record.sums.end(),
                      [](double x) { return std::isfinite(x); });
-}
-
-comm::FoldLayout complete(comm::FoldLayout layout, const comm::FoldLayout& wanted,
-                          const Options& options, bool on_host) {
-  layout.lanes = options.lanes;
-  layout.streams = options.streams;
-  layout.record_bytes = sizeof(StepRecord);
-  layout.leaf = options.leaf;
-  layout.sums = wanted.sums;
-  layout.leaves = wanted.leaves;
-  // A sink pushes a bucket before it enters the next; where passes are captured, the addresses of
-  // all come first.
-  layout.open_buckets = on_host ? 1 : static_cast<int>(layout.buckets.size());
-  return layout;
 }
 
 std::string dealt_text(std::int64_t lanes, int ranks) {
@@ -62,15 +49,14 @@ comm::FoldArithmetic host_arithmetic() {
 }
 
 Synchronous::Synchronous(comm::Communicator& communicator, Device& device, nn::Program& program,
-                         const optim::Options& optimizer_options, const Options& options,
-                         comm::FoldLayout wanted)
+                         const optim::Options& optimizer_options, const Options& options)
     : communicator_(communicator),
       device_(device),
       program_(program),
       table_(program.table()),
       optimizer_options_(optimizer_options),
       options_(options),
-      buckets_(program, options.bucket_bytes),
+      buckets_(communicator, program, options.bucket_bytes),
       records_(options.lanes),
       ran_(options.streams),
       moves_lanes_(options.assignment != Assignment::kStatic),
@@ -80,13 +66,12 @@ Synchronous::Synchronous(comm::Communicator& communicator, Device& device, nn::P
     arithmetic_ = ops::make_tree_arithmetic(device);
     fold_device = {&device, arithmetic_.get()};
   }
-  const comm::FoldLayout layout =
-      complete(buckets_.layout(table_), wanted, options, device.is_host());
-  fold_ = options.kind == Kind::kServer
-              ? comm::make_server_fold(communicator, layout, static_cast<int>(options.servers),
-                                       host_arithmetic())
-              : comm::make_fold(communicator, layout, host_arithmetic(), options.reduce,
-                                fold_device);
+  const comm::FoldLayout layout = fold_layout(table_, buckets_, options, device.is_host());
+  fold_ =
+      options.kind == Kind::kServer
+          ? comm::make_server_fold(communicator, layout, static_cast<int>(options.servers),
+                                   host_arithmetic())
+          : comm::make_fold(communicator, layout, host_arithmetic(), options.reduce, fold_device);
   for (int s = 0; s < options.streams; ++s) {
     sinks_.push_back(
         std::make_unique<GradientSink>(device, program, buckets_, *fold_, s, options.accumulate));
@@ -116,8 +101,8 @@ void Synchronous::run_lane(int stream, std::int64_t step, std::int64_t lane, Lan
   ran_[stream].push_back(lane);
   for (std::int64_t micro = 0; micro < options_.accumulate; ++micro) {
     sinks_[stream]->begin(lane, micro);
-    runner.run({stream, step, first_lane_ + lane, micro, sinks_[stream].get(),
-                &records_[lane].lane});
+    runner.run(
+        {stream, step, first_lane_ + lane, micro, sinks_[stream].get(), &records_[lane].lane});
   }
 }
 
@@ -205,10 +190,9 @@ std::vector<std::pair<std::string, std::string>> Synchronous::settings() const {
   std::string reduce = "fold: the same bits on any number of ranks";
   if (options_.reduce == comm::ReduceKind::kMpi) reduce = "mpi: outside the contract on bits";
   if (!device_.is_host()) reduce += "; " + fold_->path();
-  return {{"lanes", dealt_text(options_.lanes, communicator_.size()) +
+  return {{"lanes", dealt_text(options_.lanes, communicator_.mesh().extent(comm::kDataAxis)) +
                         moves_text(options_, moves_lanes_)},
-          {"strategy", fmt::format("{}, {} bucket{}", name(), buckets_.size(),
-                                   buckets_.size() == 1 ? "" : "s")},
+          {"strategy", name() + ", " + buckets_.text()},
           {"reduce", reduce}};
 }
 

@@ -25,11 +25,8 @@ class Synchronous : public Strategy {
   std::vector<nn::LedgerRow> ledger() const override;
 
  protected:
-  // layout: of what this strategy wants of the fold; lanes, streams, buckets and blocks are filled
-  // in here.
   Synchronous(comm::Communicator& communicator, Device& device, nn::Program& program,
-              const optim::Options& optimizer_options, const Options& options,
-              comm::FoldLayout wanted);
+              const optim::Options& optimizer_options, const Options& options);
   // All gradients are summed and finite. scale: of the sums; statistics_scale: of those of running
   // statistics.
   virtual void update(std::int64_t step, double scale, double statistics_scale) = 0;

@@ -9,10 +9,12 @@
 namespace lockstep::train {
 namespace {
 
-std::string ranks_text(const comm::Topology& topology, std::int64_t threads) {
-  return fmt::format("{} rank{} on {} node{}, {} thread{} each", topology.ranks(),
+std::string ranks_text(const comm::Communicator& communicator, std::int64_t threads) {
+  const comm::Topology& topology = communicator.topology();
+  return fmt::format("{} rank{} on {} node{}, {} thread{} each{}", topology.ranks(),
                      topology.ranks() == 1 ? "" : "s", topology.nodes(),
-                     topology.nodes() == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
+                     topology.nodes() == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
+                     communicator.has_progress_thread() ? " and one that moves messages" : "");
 }
 
 std::string data_text(const Run& run, const Model& model, const data::Split& train) {
@@ -60,7 +62,7 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
        fmt::format("{}, {} to the epoch", session.total_steps, session.loader->steps_per_epoch())},
       {"optimizer", fmt::format("{}, lr {}, {}{}", name_of(o.kind), o.lr, name_of(o.schedule),
                                 o.clip > 0 ? fmt::format(", clipped at {}", o.clip) : "")},
-      {"ranks", ranks_text(topology, run.run.threads)},
+      {"ranks", ranks_text(communicator, run.run.threads)},
   };
   for (auto& row : session.strategy->settings()) rows.push_back(std::move(row));
   rows.emplace_back("device", device);

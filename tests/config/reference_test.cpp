@@ -45,7 +45,7 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   EXPECT_EQ(rows("parallel"), 14U);   // with the next two
   EXPECT_EQ(rows("assignment"), 3U);
   EXPECT_EQ(rows("precision"), 1U);
-  EXPECT_EQ(rows("run"), 6U);
+  EXPECT_EQ(rows("run"), 7U);
   EXPECT_EQ(rows("checkpoint"), 3U);
   EXPECT_EQ(rows("log"), 2U);
   [[maybe_unused]] const auto [path, input, target, train, val, test, normalise, window, sequence,
@@ -59,7 +59,8 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   [[maybe_unused]] const auto [way, all_lanes, micros, bucket, streams, reduce, leaf, stage, group,
                                servers, mode, staleness, lease, replicas, meeting, outer, outer_lr,
                                outer_momentum, assignment, extra] = parallel::Options{};
-  [[maybe_unused]] const auto [threads, isa, device, watchdog, memory, mixed] = train::RunSection{};
+  [[maybe_unused]] const auto [threads, isa, device, watchdog, memory, mixed, progress] =
+      train::RunSection{};
   [[maybe_unused]] const auto [dir, when, keep] = train::CheckpointSection{};
   [[maybe_unused]] const auto [seconds, lines] = train::LogSection{};
   [[maybe_unused]] const auto [kind, lr, momentum, beta1, beta2, epsilon, decay, nesterov, schedule,

@@ -196,6 +196,22 @@ case $case in
     differs "$(digest 2 "$@")" "$(digest 2 "$@" --set parallel.every=5)" "other meetings"
     differs "$(digest 2 "$@")" "$(digest 2 "$@" --set precision.leaf=bf16)" "changes in bf16"
     same "$(digest 1 "$@" --set precision.leaf=bf16)" "$(digest 4 "$@" --set precision.leaf=bf16 --set parallel.pretend_nodes=0,0,1,1)" "changes in bf16, 2 nodes" ;;
+  memory)
+    # A node's limit between what stage 3 needs and what replicas need: the first trains, the others are
+    # refused by their ledger, and told so.
+    set -- "${mlp[@]}" --set 'model.hidden=[1500, 1500, 1500]' --set train.steps=3
+    stage3=(--set parallel.strategy=sharded --set parallel.stage=3)
+    total() { "$mpirun" -np 2 "$program" train "$@" --check | sed -nE 's/^ *total per node +([0-9]+)\.[0-9]+ MiB.*/\1/p'; }
+    most=$(total "$@") least=$(total "$@" "${stage3[@]}")
+    [ "$least" -lt $((most * 3 / 4)) ] || { echo "FAILED: stage 3 needs $least MiB of $most"; exit 1; }
+    limit=$(((most + least) / 2))
+    reference=$(digest 2 "$@")
+    set -- "$@" --set "run.memory=$((limit << 20))"
+    same "$reference" "$(digest 2 "$@" "${stage3[@]}")" "stage 3 within $limit MiB, where replicas need $most"
+    if "$mpirun" -np 2 "$program" train "$@" > "$work/memory.txt" 2>&1; then echo "FAILED: not refused"; exit 1; fi
+    grep 'this run needs' "$work/memory.txt"
+    grep -qE 'may be used \(run.memory\).*use parallel.strategy = "sharded" with parallel.stage = (2 or )?3$' "$work/memory.txt"
+    [ "$(grep -c 'this run needs' "$work/memory.txt")" = 1 ] && echo "ok: said once" ;;
   cnn-12) table 12 "${cnn[@]}" --set train.accumulate=2 --set optimizer.clip=0.5 ;;
   sliced)
     # Wide enough that convolutions and norms take turns slice by slice through the cache.
@@ -260,6 +276,19 @@ case $case in
     # Between pretended nodes nothing is shared: as many nodes as ranks means messages alone.
     set -- "${cnn[@]}"
     same "$(digest 1 "$@")" "$(digest 4 "$@" --set parallel.pretend_nodes=0,1,2,3)" "4 nodes of 1 rank"
+    # Sizes of buckets, measured and fixed, and a thread that moves messages, in every strategy.
+    nodes=(--set parallel.pretend_nodes=0,1,1,2)
+    reference=$(digest 1 "$@")
+    for bucket in 0 4096 65536; do
+      same "$reference" "$(digest 4 "$@" "${nodes[@]}" --set "parallel.bucket_bytes=$bucket")" "buckets of $bucket"
+      if [ $bucket = 0 ]; then grep 'measured: .* us, .* GB/s between nodes' "$log" | tail -n 1; fi
+    done
+    for strategy in replicated "sharded --set parallel.stage=1" "sharded --set parallel.stage=2" "sharded --set parallel.stage=3"; do
+      # shellcheck disable=SC2086
+      same "$reference" "$(digest 4 "$@" "${nodes[@]}" --set parallel.bucket_bytes=4096 --set run.progress=on --set parallel.strategy=$strategy)" \
+        "$strategy, a thread moves messages"
+    done
+    same "$reference" "$(digest 3 "$@" --set run.progress=on --set run.threads=2 --set parallel.pretend_nodes=0,0,1)" "2 threads and one that moves messages"
     # The mpi reduction leaves the contract and says so; it must still train.
     digest 3 "$@" --set parallel.reduce=mpi > /dev/null
     grep -q 'outside the contract' "$log" && echo "ok: reduce = mpi says what it is" ;;

@@ -10,6 +10,8 @@
 
 #include "comm/mpi_call.h"
 #include "comm/shared_window.h"
+#include "lockstep/comm/links.h"
+#include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
 #include "support/node_list.h"
 
@@ -35,6 +37,38 @@ TEST(Communicator, gathers_by_position_whatever_the_placement_and_the_message_li
       set_message_limit(INT64_MAX);
     }
   }
+}
+
+TEST(Links, are_the_same_on_all_ranks_and_plausible_between_nodes) {
+  const int size = make_communicator({})->size();
+  for (const std::string& nodes :
+       {std::string(), each_own_parity(size), test::node_list(size, [](int r) { return r; }),
+        test::node_list(size, [](int r) { return r / 2; })}) {
+    const auto c = make_communicator({30, nodes});
+    const double start = seconds_now();
+    Links links = measure_links(*c);
+    const double seconds = seconds_now() - start;
+    const Links mine = links;
+    broadcast_value(*c, links);
+    EXPECT_EQ(mine, links);
+    if (c->topology().nodes() == 1) {
+      EXPECT_EQ(links, Links{});
+      continue;
+    }
+    // Shared memory of one machine, on cores that may be busy.
+    EXPECT_GT(links.latency, 5e-8);
+    EXPECT_LT(links.latency, 0.5);
+    EXPECT_GT(links.bandwidth, 1e5);
+    EXPECT_LT(links.bandwidth, 1e12 * size);
+    EXPECT_LT(seconds, 10);
+  }
+}
+
+TEST(Communicator, is_a_mesh_of_one_axis) {
+  const auto c = make_communicator({});
+  EXPECT_EQ(c->mesh().extent("data"), c->size());
+  EXPECT_EQ(c->mesh().coordinate(c->topology().position, "data"), c->topology().position);
+  EXPECT_EQ(c->mesh().axes().size(), 1u);
 }
 
 TEST(Communicator, broadcasts_more_than_one_message_holds) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
+#include "lockstep/parallel/strategy.h"
 
 namespace lockstep::parallel {
 namespace {
@@ -31,6 +34,30 @@ TEST(Buckets, cover_the_table_from_its_end_and_never_split_a_run) {
   }
   EXPECT_EQ(make_buckets(table, runs, 1).size(), 4u);
   EXPECT_EQ(make_buckets(table, runs, 1 << 20).size(), 1u);
+}
+
+TEST(BucketSize, on_one_node_is_a_constant_that_makes_enough_buckets) {
+  const comm::Links none;
+  EXPECT_EQ(choose_bucket_bytes(none, 1 << 30), 4 << 20);
+  EXPECT_EQ(choose_bucket_bytes(none, 32 << 20), 4 << 20);
+  EXPECT_EQ(choose_bucket_bytes(none, (32 << 20) - 4), 2 << 20);
+  EXPECT_EQ(choose_bucket_bytes(none, 1000), 256 << 10);
+  EXPECT_EQ(choose_bucket_bytes(none, 0), 256 << 10);
+}
+
+// The definition, tried size by size.
+TEST(BucketSize, between_nodes_is_the_least_whose_latency_is_a_twentieth) {
+  for (const double latency : {0.5e-6, 2e-6, 21e-6, 50e-6, 1e-3}) {
+    for (const double bandwidth : {0.1e9, 1.2e9, 8.1e9, 48e9}) {
+      std::int64_t least = 256 << 10;
+      while (least < 8 << 20 && latency > 0.05 * (latency + static_cast<double>(least) / bandwidth))
+        least *= 2;
+      EXPECT_EQ(choose_bucket_bytes({latency, bandwidth}, std::int64_t{1} << 33), least)
+          << latency << " " << bandwidth;
+    }
+  }
+  EXPECT_EQ(choose_bucket_bytes({21e-6, 8.1e9}, 1 << 30), 4 << 20);
+  EXPECT_EQ(choose_bucket_bytes({21e-6, 8.1e9}, 9 << 20), 1 << 20);  // eight buckets
 }
 
 TEST(FoldInTree, adds_siblings_and_skips_absent_lanes) {

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
+#include "comm/progress_thread.h"
 #include "lockstep/comm/communicator.h"
 #include "lockstep/core/isa.h"
 
@@ -31,6 +33,8 @@ int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   GTEST_FLAG_SET(catch_exceptions, false);
   lockstep::set_float_environment();
+  // With PROGRESS_THREAD=1 every communicator has a thread that moves messages.
+  if (std::getenv("PROGRESS_THREAD") != nullptr) lockstep::comm::force_progress_threads();
   try {
     const auto world = lockstep::comm::make_communicator({});
     if (world->rank() != 0) {

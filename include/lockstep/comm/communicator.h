@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/comm/mesh.h"
+
 namespace lockstep::comm {
 
 // Where ranks sit. Positions are what lanes and shards go by: ranks sorted by (lowest rank of their
@@ -46,6 +48,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual const Topology& topology() const = 0;
+  // What positions are dealt along: all of them along "data".
+  Mesh mesh() const { return Mesh({{kDataAxis, size()}}); }
 
   // Small synchronous collectives for set-up, checkpoints and the end of evaluation; all ranks
   // call.
@@ -65,19 +69,32 @@ class Communicator {
   // lowest position), so that a refusal is said once and nobody hangs.
   virtual void together(const std::function<void()>& body) = 0;
 
+  // Whether a thread of its own moves messages.
+  virtual bool has_progress_thread() const { return false; }
+
   // What this rank is doing, for the watchdog's message and for its peers. Cheap.
   virtual void set_activity(const char* what, std::int64_t step) = 0;
+};
+
+// A thread of each rank that moves messages while its lanes are computed (docs/parallelism.md).
+enum class ProgressBy : std::uint8_t {
+  kAuto,  // a thread, where there are several nodes and a core to spare for each rank
+  kThread,
+  kCalls,  // what the computing thread calls
 };
 
 struct CommOptions {
   double watchdog_seconds = 300;  // run.watchdog: a wait longer than this stops the run
   std::string pretend_nodes;      // parallel.pretend_nodes: "" or the node of each rank, "0,1,1"
+  ProgressBy progress = ProgressBy::kCalls;  // run.progress
+  int threads = 1;                           // that compute, on each rank
 };
 
 // Looks at how the program was started, WITHOUT initialising MPI: true under mpirun or srun.
 bool launched_by_mpi();
 
-// Initialises MPI once (MPI_THREAD_FUNNELED) when launched by MPI, or makes the self communicator.
+// Initialises MPI once (MPI_THREAD_SERIALIZED, or FUNNELED if that is all it has) when launched by
+// MPI, or makes the self communicator.
 // Compares MPI's size with SLURM_NTASKS / OMPI_COMM_WORLD_SIZE and throws UserError with the remedy
 // if they differ (the singleton trap of a wrong PMI).
 std::unique_ptr<Communicator> make_communicator(const CommOptions& options);

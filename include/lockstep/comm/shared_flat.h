@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
@@ -47,6 +48,9 @@ class SharedFlat {
   // rank, where its node was split). The memory of other elements must not be touched and costs
   // nothing. Page-aligned, zeroed.
   virtual float* flat() const = 0;
+  // What a device may copy from and to: all pages that hold elements of flat(), or of a gathered
+  // use, on this node. Each whole, none twice; neighbours are joined.
+  virtual std::vector<std::span<std::byte>> pages() const = 0;
   virtual const Shards& shards() const = 0;  // over all positions
   // This rank's shard of the bucket is written. Never waits.
   virtual void publish(int bucket, std::int64_t step) = 0;

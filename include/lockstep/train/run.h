@@ -47,6 +47,7 @@ struct RunSection {
   double watchdog = 300;               // seconds
   std::int64_t memory = 0;             // bytes of a node; 0: what its cgroup or the machine has
   bool mixed = false;
+  comm::ProgressBy progress = comm::ProgressBy::kAuto;
 };
 struct CheckpointSection {
   std::string dir;                     // "": no checkpoints
