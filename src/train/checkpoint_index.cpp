@@ -58,12 +58,21 @@ std::string layout_json(const CheckpointIndex& index) {
                           {"shape", std::vector<std::int64_t>(p.shape.begin(), p.shape.end())},
                           {"kind", static_cast<int>(p.kind)}});
   }
-  return json{{"tensors", index.tensors}, {"parameters", parameters}}.dump();
+  json mesh = json::array();
+  for (const comm::MeshAxis& axis : index.mesh)
+    mesh.push_back({{"axis", axis.name}, {"size", axis.size}});
+  return json{
+      {"tensors", index.tensors}, {"mesh", mesh}, {"cut", index.cut}, {"parameters", parameters}}
+      .dump();
 }
 
 void set_layout(CheckpointIndex& index, const std::string& text) {
   const json layout = json::parse(text);
   index.tensors = layout.at("tensors").get<std::vector<std::string>>();
+  index.mesh.clear();
+  for (const json& axis : layout.at("mesh"))
+    index.mesh.push_back({axis.at("axis"), axis.at("size").get<int>()});
+  layout.at("cut").get_to(index.cut);
   index.table = {};
   for (const json& p : layout.at("parameters")) {
     const auto extents = p.at("shape").get<std::vector<std::int64_t>>();

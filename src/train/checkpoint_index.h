@@ -4,9 +4,11 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "lockstep/comm/mesh.h"
 #include "lockstep/train/checkpoint.h"
 #include "train/checkpoint_seal.h"
 
@@ -17,8 +19,12 @@ inline constexpr std::int64_t kFormatVersion = 1;
 
 struct CheckpointIndex {
   std::filesystem::path file;
-  ParameterTable table;                // names, shapes and kinds, in the run's order
-  std::vector<std::string> tensors;    // "parameters", "optimizer/m", ...
+  ParameterTable table;              // names, shapes and kinds, in the run's order
+  std::vector<std::string> tensors;  // "parameters", "optimizer/m", ...
+  // How ranks held the state. Axes along which nothing was cut are left out, so that the same state
+  // is the same file on any number of ranks.
+  std::vector<comm::MeshAxis> mesh;
+  std::map<std::string, std::string> cut;  // tensor -> axis; absent: every rank held all of it
   std::vector<std::uint64_t> offsets;  // [tensors x parameters], bytes from the start of the file
   std::vector<Hash128> hashes;         // [tensors x blocks]
   Progress progress;
@@ -37,7 +43,7 @@ struct CheckpointIndex {
 
 // The file's names of things, in one place.
 std::string dataset_path(const std::string& tensor, const std::string& parameter);
-std::string layout_json(const CheckpointIndex& index);  // tensors and parameters, in order
+std::string layout_json(const CheckpointIndex& index);  // tensors, mesh and parameters
 void set_layout(CheckpointIndex& index, const std::string& json);
 Hash128 hash_of_texts(const CheckpointIndex& index);
 Hash128 hash_from_text(const std::string& text);  // zero if it is not one

@@ -54,6 +54,15 @@ void refuse_other_model(const CheckpointIndex& index, const State& state, ReadSc
   }
 }
 
+// "optimizer/m along data, optimizer/v along data (data 4)".
+std::string cut_text(const CheckpointIndex& index) {
+  if (index.cut.empty()) return "nothing: every rank that had a tensor had all of it";
+  std::vector<std::string> cuts;
+  for (const auto& [tensor, axis] : index.cut)
+    cuts.push_back(fmt::format("{} along {}", tensor, axis));
+  return fmt::format("{} ({})", fmt::join(cuts, ", "), comm::Mesh(index.mesh).text());
+}
+
 // Of what all hold; where a tensor has holders nobody ever writes the padding.
 void zero_padding(const State& state) {
   for (const FlatTensor& tensor : state.tensors) {
@@ -130,8 +139,8 @@ std::string checkpoint_inspect_text(const fs::path& file) {
       fmt::format("checkpoint {}\ndigest     {}\n", file.string(), index.digest.text());
   text += "tensors    ";
   for (const std::string& name : index.tensors) text += name + " ";
-  text +=
-      fmt::format("({} in all)\n\nprogress\n", bytes_text(static_cast<double>(index.data_bytes())));
+  text += fmt::format("({} in all)\n", bytes_text(static_cast<double>(index.data_bytes())));
+  text += fmt::format("cut        {}\n\nprogress\n", cut_text(index));
   for (const auto& [name, value] : index.progress.integers) {
     text += fmt::format("  {:<28} {}\n", name, value);
   }

@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/files.h"
@@ -18,6 +20,24 @@ namespace lockstep::train {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Blocks of a tensor with one holder were not cut: they are a replica's own.
+bool is_cut(const FlatTensor& tensor) {
+  if (tensor.holders == nullptr) return false;
+  const std::vector<int>& holders = *tensor.holders;
+  return std::ranges::adjacent_find(holders, std::ranges::not_equal_to()) != holders.end();
+}
+
+void describe_tensors(CheckpointIndex& index, const State& state, const comm::Mesh& mesh) {
+  for (const FlatTensor& tensor : state.tensors) {
+    index.tensors.push_back(tensor.name);
+    if (is_cut(tensor)) index.cut[tensor.name] = comm::kDataAxis;
+  }
+  for (const comm::MeshAxis& axis : mesh.axes()) {
+    if (std::ranges::any_of(index.cut, [&](const auto& cut) { return cut.second == axis.name; }))
+      index.mesh.push_back(axis);
+  }
+}
 
 // Numbers, hashes and texts, and an upper bound of what HDF5 adds: headers, names, alignment.
 std::uint64_t file_bytes(const CheckpointIndex& index) {
@@ -92,7 +112,7 @@ fs::path write_checkpoint(comm::Communicator& communicator, const fs::path& dir,
   const fs::path whole = checkpoint_path(dir, step);
   index.file = temporary_path(whole);
   index.table = *state.table;
-  for (const FlatTensor& tensor : state.tensors) index.tensors.push_back(tensor.name);
+  describe_tensors(index, state, communicator.mesh());
   index.hashes = hash_blocks(communicator, state);
   index.progress = state.progress;
   index.digest = digest_of(index.hashes, index.progress);

@@ -102,6 +102,28 @@ print(w.dtype, w.shape, float(w[2, 4, 1, 6]).hex(), float(m[-1]).hex(), f["param
                              digest(*self, s.state).text()));
 }
 
+std::string layout_by_h5py(const fs::path& folder, const fs::path& file) {
+  write_file_atomically(folder / "layout.py", R"(
+import h5py, json, sys
+layout = json.loads(h5py.File(sys.argv[1], "r")["layout"][()])
+print(json.dumps([layout[key] for key in ("tensors", "mesh", "cut")], sort_keys=True), end="")
+)");
+  const std::string out = (folder / "layout.out").string();
+  const std::string command = "/usr/bin/python3 '" + (folder / "layout.py").string() + "' '" +
+                              file.string() + "' > '" + out + "' 2>&1";
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  return read_file(out);
+}
+
+TEST(Checkpoint, says_that_nothing_was_cut_where_every_rank_held_all) {
+  const auto self = alone();
+  const ScratchFolder folder;
+  const fs::path file = save(*self, folder.path(), TestState());
+  EXPECT_EQ(layout_by_h5py(folder.path(), file),
+            R"([["parameters", "optimizer/m", "optimizer/v"], [], {}])");
+  EXPECT_THAT(checkpoint_inspect_text(file), HasSubstr("\ncut        nothing: every rank"));
+}
+
 TEST(Checkpoint, refuses_to_save_a_value_that_is_not_finite) {
   const auto self = alone();
   const ScratchFolder folder;

@@ -1,10 +1,14 @@
 // train_checkpoint_tool save DIR STEP [LIMIT_RANK]: every rank saves its share; rank LIMIT_RANK may
 //   not write a file beyond 100,000 bytes, as if the disk had filled up for it.
+// train_checkpoint_tool save-cut DIR STEP: the blocks of "optimizer/m" are dealt over the ranks,
+// and
+//   rank 1 holds "optimizer/v" alone; what a rank does not hold is nonsense there.
 // train_checkpoint_tool load FILE: every rank reads all and compares with what was saved.
 // Rank 0 prints the digest, or "exit CODE: " and the sentence of the error, if all ranks agree. The
 // program itself exits with 0: mpirun takes a second to end a job that does not.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -24,6 +28,26 @@ Hash128 save(comm::Communicator& c, char** argv, int arguments) {
     setrlimit(RLIMIT_FSIZE, &limit);
   }
   const TestState s(std::atoll(argv[3]));
+  Hash128 digest;
+  write_checkpoint(c, argv[2], s.state, TestState::text(), 3, false, &digest);
+  return digest;
+}
+
+Hash128 save_cut(comm::Communicator& c, char** argv) {
+  TestState s(std::atoll(argv[3]));
+  const int position = c.topology().position;
+  const auto& blocks = s.table.blocks();
+  std::vector<int> dealt, alone(blocks.size(), 1);
+  for (std::size_t b = 0; b < blocks.size(); ++b) dealt.push_back(static_cast<int>(b) % c.size());
+  s.state.tensors[1].holders = &dealt;
+  s.state.tensors[2].holders = &alone;
+  for (const int t : {1, 2}) {
+    const std::vector<int>& holders = *s.state.tensors[t].holders;
+    for (std::size_t b = 0; b < blocks.size(); ++b) {
+      if (holders[b] != position)
+        std::fill_n(s.data[t].begin() + blocks[b].begin, blocks[b].elements, -9e9f);
+    }
+  }
   Hash128 digest;
   write_checkpoint(c, argv[2], s.state, TestState::text(), 3, false, &digest);
   return digest;
@@ -49,8 +73,11 @@ int main(int arguments, char** argv) {
   const auto c = comm::make_communicator({});
   std::string said;
   try {
-    said =
-        (std::strcmp(argv[1], "save") == 0 ? save(*c, argv, arguments) : load(*c, argv[2])).text();
+    const std::string verb = argv[1];
+    const Hash128 digest = verb == "save"       ? save(*c, argv, arguments)
+                           : verb == "save-cut" ? save_cut(*c, argv)
+                                                : load(*c, argv[2]);
+    said = digest.text();
   } catch (const Error& error) {
     said = fmt::format("exit {}: {}", static_cast<int>(error.code()), error.what());
   }
