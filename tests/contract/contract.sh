@@ -145,6 +145,41 @@ tokens() {  # run file
   if grep -qE '^ *precision +bf16' "$log"; then differs "${reference[0]}" "${reference[1]}" "fp32 and bf16 are two runs"; fi
 }
 
+# The same, with all ranks on one core and the first of them held back there.
+uneven() {  # ranks, arguments
+  local ranks=$1 core found
+  shift
+  core=$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')
+  taskset -c "$core" "$mpirun" -np 1 nice -n 8 "$program" train "$@" : -np $((ranks - 1)) "$program" train "$@" \
+    >> "$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }
+  found=$(grep -oE '^digest [0-9a-f]{32}' "$log" | tail -n 1)
+  echo "${found#digest }"
+}
+# Lanes that move between ranks: dealt by measured speed, or taken from those that are behind.
+moving() {  # lanes, arguments
+  local lanes=$1 reference kind dir=$work/$case
+  shift
+  rm -rf "$dir"
+  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48 --set data.window=11
+  reference=$(digest 1 "$@")
+  echo "reference: $reference"
+  same "$reference" "$(uneven 3 "$@")" "static, a slow rank of 3"
+  for kind in adaptive queue; do
+    local way=("$@" --set "assignment.kind=$kind")
+    same "$reference" "$(digest 1 "${way[@]}" --set run.threads=3)" "$kind, 1 rank, 3 threads"
+    same "$reference" "$(uneven 2 "${way[@]}")" "$kind, a slow rank of 2"
+    grep -qE 'lanes: [0-9. ]+ on average by rank; (dealt anew [1-9]|[1-9][0-9]* taken)' "$log" || { echo "FAILED: $kind moved no lane"; exit 1; }
+    same "$reference" "$(uneven 4 "${way[@]}")" "$kind, a slow rank of 4"
+    same "$reference" "$(digest 3 "${way[@]}" --set run.threads=2 --set parallel.bucket_bytes=4096)" "$kind, 3 ranks, 2 threads, small buckets"
+    same "$reference" "$(uneven 5 "${way[@]}" --set parallel.pretend_nodes=0,1,0,1,1)" "$kind, a slow rank on nodes of 2+3"
+    same "$reference" "$(uneven 3 "${way[@]}" --set parallel.strategy=sharded --set parallel.stage=1)" "$kind, sharded, stage 1"
+  done
+  set -- "$@" --set "checkpoint.dir=$dir"
+  uneven 3 "$@" --set assignment.kind=queue --stop-after 13 > /dev/null
+  uneven 2 "$@" --set assignment.kind=adaptive --resume --stop-after 31 > /dev/null
+  same "$reference" "$(uneven 4 "$@" --set assignment.kind=queue --set assignment.extra=1 --resume)" "queue, adaptive, queue, stopped after 13 and 31 steps"
+}
+
 case $case in
   data)
     # 1,003 samples (a prime's neighbour: nothing divides) of 12x12 in CSV would be slow; IDX it is.
@@ -254,6 +289,8 @@ case $case in
         "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "train.recompute=$recompute" "${way[@]}")" \
         "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
     done ;;
+  assignment-mlp) moving 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
+  assignment-cnn) moving 12 "${cnn[@]}" --set train.accumulate=2 ;;
   optimizers)
     for kind in sgd adam lamb; do
       set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0
