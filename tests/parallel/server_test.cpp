@@ -46,7 +46,7 @@ class SlowPasses final : public LaneRunner {
       if (--until_long_sleep == 0) ms = 250;
     }
     std::this_thread::sleep_for(std::chrono::microseconds(static_cast<std::int64_t>(1000 * ms)));
-    if (pass.step == stop_at) asked.stop = true;
+    if (stop_at >= 0 && pass.step >= stop_at) asked.stop = true;
     passes_.run(pass);
   }
   void run_together(std::span<const LanePass> passes) override { passes_.run_together(passes); }
@@ -215,6 +215,32 @@ TEST(ServerQueue, counts_each_lane_of_each_step_once_with_slow_workers) {
         EXPECT_LE(furthest, mode.staleness);
       }
     }
+  }
+}
+
+// Nobody ahead: an update is the lanes of its step, with the parameters of the step before.
+TEST(ServerQueue, is_sync_but_for_the_order_of_sums_when_nobody_may_be_ahead) {
+  const auto all = comm::make_communicator({});
+  const auto self = comm::make_self_communicator();
+  for (int servers = 1; servers < all->size(); ++servers) {
+    Setting setting = setting_of({ServerMode::kBounded, 0}, servers, 8);
+    setting.optimizer.kind = optim::Kind::kSgd;  // which does not magnify rounding
+    setting.optimizer.lr = 0.05;
+    setting.parallel.accumulate = 2;
+    SmallRun run(*all, setting), alone(*self, replicated(setting));
+    run.go_to(8);
+    alone.go_to(8);
+    for (std::size_t i = 0; i < run.outcomes.size(); ++i) {
+      EXPECT_EQ(run.outcomes[i].total.lane.counts, alone.outcomes[i].total.lane.counts);
+      EXPECT_NEAR(run.outcomes[i].gradient_norm, alone.outcomes[i].gradient_norm,
+                  1e-4 * alone.outcomes[i].gradient_norm);
+    }
+    if (all->topology().position > run.strategy->evaluators().back()) continue;
+    const auto a = run.values("parameters"), b = alone.values("parameters");
+    double worst = 0;
+    for (std::size_t e = 0; e < a.size(); ++e)
+      worst = std::max(worst, std::abs(static_cast<double>(a[e]) - b[e]));
+    EXPECT_LT(worst, 1e-4);
   }
 }
 
