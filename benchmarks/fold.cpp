@@ -25,7 +25,7 @@ namespace {
 
 using namespace lockstep;
 
-constexpr std::int64_t kBucketElements = 1 << 20;  // 4 MiB, the default of parallel.bucket_bytes
+constexpr std::int64_t kBucketElements = 1 << 20;  // 4 MiB, as on one node by default
 
 struct Contender {
   std::string name;

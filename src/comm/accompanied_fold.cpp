@@ -7,13 +7,7 @@ AccompaniedFold::AccompaniedFold(ProgressThread& thread, std::unique_ptr<Fold> f
   thread_.attend(this, [this] { fold_->progress(); });
 }
 
-AccompaniedFold::~AccompaniedFold() {
-  try {
-    thread_.enter();  // after an error while a lane ran
-  } catch (...) {     // of which this is the second
-  }
-  thread_.forget(this);
-}
+AccompaniedFold::~AccompaniedFold() { thread_.forget(this); }
 
 std::int64_t AccompaniedFold::next(int stream) {
   Presence presence(&thread_);

@@ -36,11 +36,15 @@ ProgressThread::~ProgressThread() {
   thread_.join();
 }
 
-void ProgressThread::enter() {
+void ProgressThread::come_inside() noexcept {
   if (inside_) return;
   watching_.store(false);
   door_.lock();
   inside_ = true;
+}
+
+void ProgressThread::enter() {
+  come_inside();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -55,7 +59,8 @@ void ProgressThread::attend(const void* who, std::function<void()> progress) {
   attended_.emplace_back(who, std::move(progress));
 }
 
-void ProgressThread::forget(const void* who) {
+void ProgressThread::forget(const void* who) noexcept {
+  come_inside();
   std::erase_if(attended_, [who](const auto& attended) { return attended.first == who; });
 }
 

@@ -29,9 +29,12 @@ class ProgressThread {
 
   // What a look does; by the own thread, inside.
   void attend(const void* who, std::function<void()> progress);
-  void forget(const void* who);
+  // Before what is attended goes; the own thread is inside from here on. Throws nothing: what this
+  // thread threw waits for the next enter(), or is never asked for.
+  void forget(const void* who) noexcept;
 
  private:
+  void come_inside() noexcept;
   void run();
   void look();
 

@@ -4,6 +4,7 @@
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "owned_values.h"
+#include "progress_thread.h"
 #include "record_messages.h"
 #include "wait.h"
 
@@ -42,6 +43,7 @@ class GatheredValues final : public ShardValues {
             static_cast<std::size_t>(per_block_)};
   }
   void share(std::int64_t step) override {
+    const Presence presence(waiter_.progress_thread());
     values_->start();
     waiter_.wait({"the blocks' values", -1, step}, [this] { return values_->test(); });
     bytes_sent_ += values_->bytes_per_step();

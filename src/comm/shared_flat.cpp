@@ -53,9 +53,7 @@ class NodeFlat final : public SharedFlat {
   }
   ~NodeFlat() override {
     waiter_.leave(this);
-    if (thread_ == nullptr) return;
-    const Presence presence(thread_);
-    thread_->forget(this);
+    if (thread_ != nullptr) thread_->forget(this);
   }
 
   float* flat() const override { return memory_.flat(); }

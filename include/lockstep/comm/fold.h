@@ -123,7 +123,7 @@ class Fold {
   virtual void mark(int /*stream*/, int /*bucket*/, Stream& /*work*/) {}
   // The leaf is complete: merges siblings; after the rank's last lane publishes the bucket. On
   // stream 0 it also moves other buckets' folding forward; stream 0 belongs to the thread that made
-  // the communicator (MPI_THREAD_FUNNELED), the others may run on any one thread each.
+  // the communicator and alone waits in MPI, the others may run on any one thread each.
   virtual void push(int stream, std::int64_t lane, int bucket) = 0;
   // Moves other buckets' folding forward, as push() does: for the thread of stream 0 while it waits
   // for a device.
