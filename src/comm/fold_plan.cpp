@@ -114,6 +114,8 @@ MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& hom
   if (layout.dealing == Dealing::kMeasured) {
     const std::int64_t lanes = home.back().lanes.end - home.front().lanes.begin;
     moves.most_lanes = most_dealt(lanes, static_cast<int>(home.size()));
+    for (const RankStores& stores : home)
+      moves.most_lanes = std::max(moves.most_lanes, stores.lanes.size());
     moves.depth = most_canonical((moves.most_lanes + layout.streams - 1) / layout.streams);
     return moves;
   }
