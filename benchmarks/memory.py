@@ -99,17 +99,14 @@ def run(arguments, folder, ranks, way):
     group = Group(arguments.limit)
     command = [ROOT / "scripts/mpirun.sh", "-np", str(ranks), arguments.lockstep, "train", folder / "run.toml", *settings(way)]
     environment = dict(os.environ, OMPI_MCA_mpi_yield_when_idle="1", TMPDIR=str(folder))
-    process = subprocess.Popen(command, env=environment, preexec_fn=group.enter, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
-    os.set_blocking(process.stdout.fileno(), False)
-    text, most = "", 0
-    while process.poll() is None:
-        text += process.stdout.read() or ""
-        most = max(most, sum(pss(pid) for pid in ranks_of(process.pid)))
-        time.sleep(0.2)
-    text += process.stdout.read() or ""
-    process.wait()
+    output, most = folder / "output.txt", 0
+    with open(output, "w") as to:
+        process = subprocess.Popen(command, env=environment, preexec_fn=group.enter, stdout=to, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            most = max(most, sum(pss(pid) for pid in ranks_of(process.pid)))
+            time.sleep(0.2)
     group.remove()
+    text = output.read_text()
     total = re.search(r"total per node +([\d.]+) (\w+)", text)
     ledger = float(total[1]) * UNITS[total[2]] if total else 0
     digest = re.search(r"digest (\w+)", text)

@@ -75,8 +75,11 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
   if (packed_) runs_ = runs_of(table, mine_);
   const std::size_t bytes =
       sizeof(float) * (packed_ ? packed_elements(runs_) : table.flat_elements());
+  const bool sparse = !mine_.empty() && !packed_;
+  Device& memory = sparse ? sparse_cpu_device() : device;
   for (std::size_t i = 0; i < state_names_.size(); ++i) {
-    state_.push_back(device.allocate(bytes, "optimizer state"));
+    state_.push_back(memory.allocate(bytes, "optimizer state"));
+    if (sparse) touch_mine(state_.back().as<float>());
   }
   flat_update_ = ops::make_flat_update(device, table, packed_ ? runs_ : whole_run(table));
   if (flat_update_) {
@@ -84,8 +87,17 @@ Optimizer::Optimizer(const ParameterTable& table, const Options& options, Device
   } else if (options.kind == Kind::kLamb) {
     std::int64_t largest = 0;
     for (const Parameter& p : table.parameters()) largest = std::max(largest, p.elements);
-    update_ = device.allocate(mine_.empty() ? sizeof(float) * largest : bytes, "direction of LAMB");
+    update_ = memory.allocate(mine_.empty() ? sizeof(float) * largest : bytes, "direction of LAMB");
+    if (sparse) touch_mine(update_.as<float>());
     squares_.resize(2 * table.blocks().size());
+  }
+}
+
+// So that no step meets a page fault.
+void Optimizer::touch_mine(float* tensor) const {
+  for (std::size_t b = 0; b < mine_.size(); ++b) {
+    const Block& block = table_.blocks()[b];
+    if (mine_[b]) std::fill_n(tensor + block.begin, block.elements, 0.0f);
   }
 }
 

@@ -26,7 +26,7 @@ std::uint64_t total(const Rows& rows) {
 Rows ledger(const PlanInputs& in, const parallel::Options& parallel) {
   Run run = in.run;
   run.parallel.options = parallel;
-  const nn::Program program(planning_device(), make_layers(run, in.task),
+  const nn::Program program(sparse_cpu_device(), make_layers(run, in.task),
                             program_options(run, in.task, in.precision));
   Rows rows = parallel::planned_ledger(in.communicator.topology(), program, run.optimizer,
                                        parallel_options(run));

@@ -121,9 +121,9 @@ class Device {
 };
 
 Device& cpu_device();
-// A cpu whose memory is reserved and costs nothing while nobody touches it: what is made on it can
-// be asked how much it would need, and never runs.
-Device& planning_device();
+// A cpu whose memory is reserved, and costs nothing where nobody touches it: for what is addressed as
+// a whole and held in parts, and for what is only asked how much it would need.
+Device& sparse_cpu_device();
 
 // Peak of fp32 fused multiply-adds of one core in flop/s, measured in about 20 ms with the widest
 // vectors of the ISA in force.

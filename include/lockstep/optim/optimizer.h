@@ -81,6 +81,7 @@ class Optimizer {
   void lamb_directions(float* parameters, int parameter, double scale, std::int64_t step,
                        const std::function<const float*(int block)>& gradient);
   void lamb_apply(float* parameters, int parameter, double lr);
+  void touch_mine(float* tensor) const;
   float* lamb_update(const Parameter& p) const;
   bool is_mine(int block) const { return mine_.empty() || mine_[block]; }
   const ParameterTable& table_;

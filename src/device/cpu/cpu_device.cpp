@@ -56,8 +56,8 @@ class CpuDevice : public Device {
   void fill(void* to, int byte, std::size_t bytes, Stream&) override { std::memset(to, byte, bytes); }
 };
 
-// Reserves addresses and touches none.
-class PlanningDevice final : public CpuDevice {
+// Reserves addresses; a page is taken when it is touched.
+class SparseDevice final : public CpuDevice {
  public:
   Buffer allocate(std::size_t bytes, std::string_view purpose) override {
     if (bytes == 0) return Buffer(*this, nullptr, 0);
@@ -66,6 +66,7 @@ class PlanningDevice final : public CpuDevice {
     if (data == MAP_FAILED)
       throw UserError("no room for {} ({}); use a smaller batch or more ranks", purpose,
                       bytes_text(static_cast<double>(bytes)));
+    ::madvise(data, bytes, MADV_NOHUGEPAGE);
     return Buffer(*this, data, bytes);
   }
   void release(void* data, std::size_t bytes, bool) noexcept override { ::munmap(data, bytes); }
@@ -78,8 +79,8 @@ Device& cpu_device() {
   return device;
 }
 
-Device& planning_device() {
-  static PlanningDevice device;
+Device& sparse_cpu_device() {
+  static SparseDevice device;
   return device;
 }
 
