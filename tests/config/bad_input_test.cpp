@@ -49,8 +49,9 @@ TEST(RunFile, says_file_line_and_what_is_allowed_when_a_value_is_bad) {
        "mean adam?)"},
       {"[optimizer]\nnesterov = 1",
        "run.toml:2: optimizer.nesterov must be a yes/no value, not 1; allowed: true, false"},
-      {"[parallel]\nstrategy = \"sharded\"",
-       "run.toml:2: parallel.strategy = \"sharded\" is not known; use replicated"},
+      {"[parallel]\nstrategy = \"shardet\"",
+       "run.toml:2: parallel.strategy = \"shardet\" is not known; use replicated, "
+       "sharded, server, local (did you mean sharded?)"},
       {"[parallel]\npretend_nodes = \"a\"",
        "run.toml:2: parallel.pretend_nodes = \"a\" is not a list of node numbers; write the node "
        "of each rank, as \"0,1,1\""},
@@ -86,16 +87,16 @@ TEST(RunFile, names_the_nearest_key_when_one_is_unknown) {
       {"[train]\nqwertyuiop = 1",
        "run.toml:2: unknown key train.qwertyuiop; `lockstep config --options` lists all keys"},
       {"[model.extra]\na = 1",
-       "run.toml:1: unknown key model.extra; `lockstep config --options` lists all keys"},
+       "run.toml:1: unknown key model.extra; did you mean assignment.extra?"},
       {"[optimiser]\nlr = 0.1",
        "run.toml:1: unknown section [optimiser]; did you mean [optimizer]?"},
       {"[xyzzy]",
        "run.toml:1: unknown section [xyzzy]; use one of [data], [model], [train], [optimizer], "
-       "[parallel], [run], [checkpoint], [log]"},
+       "[parallel], [assignment], [precision], [run], [checkpoint], [log]"},
       {"batch = 64", "run.toml:1: batch stands in no section; did you mean train.batch?"},
       {"zzz = 64",
        "run.toml:1: zzz stands in no section; keys belong into one of [data], [model], [train], "
-       "[optimizer], [parallel], [run], [checkpoint], [log]"},
+       "[optimizer], [parallel], [assignment], [precision], [run], [checkpoint], [log]"},
       {"[[train]]\nbatch = 1", "run.toml:1: train must be a section, written as [train]"},
       {"\ntrain = 3", "run.toml:2: train must be a section, written as [train]"},
   };
@@ -153,10 +154,9 @@ TEST(RunFile, refuses_an_incomplete_run_only_for_training) {
   EXPECT_EQ(complaint(""),
             "run.toml: data.path is missing; name the dataset file in [data], or use --set "
             "data.path=FILE (`lockstep import` makes one)");
-  EXPECT_EQ(
-      complaint("[data]\npath = \"a.h5\""),
-      "run.toml: there is no model; set model.preset to one of linear, mlp, lenet, resnet20, "
-      "cosmoflow, gpt, gpt2-124m, llama, or describe layers in [[model.layers]]");
+  EXPECT_EQ(complaint("[data]\npath = \"a.h5\""),
+            "run.toml: there is no model; set model.preset to one of linear, mlp, lenet, resnet20, "
+            "cosmoflow, gpt, gpt2-124m, llama, or describe layers in [[model.layers]]");
   EXPECT_EQ(complaint("[data]\npath = \"a.h5\"\n[model]\npreset = \"mlp\""), "accepted");
 }
 
