@@ -84,6 +84,29 @@ tokens() {  # tolerance, arguments
     "stopped after 13 steps on 2 ranks, resumed on 2 nodes"
 }
 
+# Each stage's digest is the replicated one: on ranks that share a device or have their own, with fewer blocks or lanes than
+# ranks, on two nodes, and with lanes side by side however late the device is. Under a GPU the seeds say nothing, and the runs do.
+sharded() {  # numbers of ranks on one device, seeds, arguments
+  local rank_counts=$1 seeds=$2 reference stage seed ranks
+  shift 2
+  reference=$(digest 1 "$@" "${cuda[@]}")
+  echo "reference: $reference"
+  set -- "$@" --set parallel.strategy=sharded --set parallel.bucket_bytes=4096
+  for stage in 1 2 3; do
+    local way=("$@" --set "parallel.stage=$stage") together=run.threads=2
+    [ "$stage" != 3 ] || together=parallel.lane_group=2
+    for ranks in $rank_counts; do
+      same "$reference" "$(digest "$ranks" "${way[@]}" "${cuda[@]}")" "stage $stage, $ranks ranks on one device"
+    done
+    same "$reference" "$(digest 3 "${way[@]}" --set run.device=cuda --set parallel.pretend_nodes=0,1,0)" "stage $stage, 3 ranks on 2 nodes"
+    for seed in $seeds; do
+      same "$reference" \
+        "$(LOCKSTEP_EMULATION_SEED=$seed digest $((1 + seed % 2)) "${way[@]}" "${cuda[@]}" --set "$together")" \
+        "stage $stage, 2 lanes at a time, seed $seed"
+    done
+  done
+}
+
 # Short runs of small models: the emulation does 300 million instructions a second.
 mlp=("$contract/mlp.toml" --set "data.path=$data" --set "model.hidden=[19, 9]" --set train.batch=16 --set train.lanes=4
      --set train.steps=8)
@@ -102,6 +125,35 @@ case $case in
   mlp) table 1e-4 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   cnn) table 1e-3 "${cnn[@]}" ;;
   gpt) tokens 1e-5 "${gpt[@]}" ;;
+  sharded_mlp) sharded "1 4" "1 2" "${mlp[@]}" --set optimizer.clip=0.5 ;;
+  sharded_cnn) sharded "" 1 "${cnn[@]}" --set train.steps=3 ;;
+  sharded_gpt) sharded "" "1 2" "${gpt[@]}" --set data.sequence=8 --set data.val= --set train.steps=3 ;;
+  sharded_lamb) sharded 2 "" "${mlp[@]}" --set optimizer.kind=lamb --set train.accumulate=2 ;;
+  sharded_moves)
+    # A run changes stage, strategy and device at its stops; its numbers are those of a run that changes its device alone.
+    rm -rf "$dir"
+    go() {  # stage (0: replicated), ranks, device, arguments
+      local way=(--set "run.device=$3" --set parallel.bucket_bytes=4096) ranks=$2
+      [ "$1" = 0 ] || way+=(--set parallel.strategy=sharded --set "parallel.stage=$1")
+      shift 3
+      digest "$ranks" "$@" "${way[@]}"
+    }
+    reference=$(go 0 1 cuda:0 "${mlp[@]}")
+    set -- "${mlp[@]}" --set "checkpoint.dir=$dir/stages"
+    go 3 2 cuda:0 "$@" --stop-after 2 > /dev/null
+    go 0 1 cuda:0 "$@" --resume --stop-after 4 > /dev/null
+    go 1 3 cuda "$@" --resume --stop-after 6 --set parallel.pretend_nodes=0,1,1 > /dev/null
+    same "$reference" "$(go 2 2 cuda:0 "$@" --resume)" "stages 3, none, 1, 2"
+    for way in cpu:cuda cuda:cpu; do
+      from=${way%:*} to=${way#*:}
+      set -- "${mlp[@]}" --set
+      go 0 1 "$from" "$@" "checkpoint.dir=$dir/$from" --stop-after 4 > /dev/null
+      cp -r "$dir/$from" "$dir/$from-again"
+      reference=$(go 0 1 "$to" "$@" "checkpoint.dir=$dir/$from" --resume)
+      same "$reference" "$(go 3 2 "$to" "$@" "checkpoint.dir=$dir/$from-again" --resume)" "from $from to stage 3 on $to"
+      go 2 2 "$from" "$@" "checkpoint.dir=$dir/$from-stage" --stop-after 4 > /dev/null
+      same "$reference" "$(go 0 1 "$to" "$@" "checkpoint.dir=$dir/$from-stage" --resume)" "from stage 2 on $from to $to"
+    done ;;
   bf16) tokens 2e-3 "${gpt[@]}" --set train.precision=bf16 ;;
   llama) tokens 1e-5 "${llama[@]}" ;;
   llama_bf16) tokens 2e-3 "${llama[@]}" --set train.precision=bf16 ;;

@@ -7,6 +7,7 @@
 #include "comm/device_messages.h"
 #include "comm/mpi_call.h"
 #include "lockstep/comm/fold.h"
+#include "lockstep/comm/shards.h"
 #include "lockstep/core/error.h"
 #include "support/device_fold_driver.h"
 #include "support/fold_driver.h"
@@ -38,6 +39,7 @@ struct Setting {
   bool device_messages = false;
   test::DriveOptions drive;
   SumsTo sums = SumsTo::kEveryRank;
+  Leaves leaves = Leaves::kFolded;
 };
 
 // Returns the fold's path.
@@ -53,11 +55,19 @@ std::string expect_reference_bits(const Setting& s, int steps = 4) {
   test::LateArithmetic arithmetic(device);
   FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
   layout.sums = s.sums;
+  layout.leaves = s.leaves;
+  test::DriveOptions drive = s.drive;
+  if (s.leaves == Leaves::kInRounds) {
+    layout.open_buckets = 1;
+    const Shards shards(layout, communicator->size());
+    for (const int owner : shards.owners())
+      drive.owned.push_back(owner == communicator->topology().position);
+  }
   ::testing::internal::CaptureStderr();
   const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
                               {&device, &arithmetic});
   ::testing::internal::GetCapturedStderr();
-  test::DeviceFoldDriver driver(*fold, layout, device, s.drive);
+  test::DeviceFoldDriver driver(*fold, layout, device, drive);
   std::string difference;
   for (int step = 0; step < steps; ++step) {
     driver.run_step(step);
@@ -91,6 +101,39 @@ TEST(LateFold, gives_owners_what_it_gives_every_rank) {
     s.sums = SumsTo::kOwners;
     expect_reference_bits(s);
   }
+}
+
+Setting in_rounds(std::int64_t lanes, int streams, std::uint64_t seed) {
+  Setting s{.lanes = lanes, .streams = streams, .seed = seed};
+  s.drive.threads = streams > 1;
+  s.sums = SumsTo::kOwners;
+  s.leaves = Leaves::kInRounds;
+  return s;
+}
+
+TEST(LateFold, takes_lanes_in_rounds) {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    Setting s = in_rounds(1 + static_cast<std::int64_t>(3 * seed) % 16,
+                          1 + static_cast<int>(seed) % 3, seed);
+    if (seed % 2 == 1) s.nodes = alternating(2);
+    expect_reference_bits(s, 5);
+  }
+}
+
+TEST(LateFold, knows_its_memory_of_rounds_beforehand) {
+  const auto communicator = make_communicator({});
+  test::LateDevice device(0);
+  test::LateArithmetic arithmetic(device);
+  FoldLayout layout = test::make_layout(kSizes, 1500, 8, 2);
+  layout.sums = SumsTo::kOwners;
+  layout.leaves = Leaves::kInRounds;
+  const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
+                              {&device, &arithmetic});
+  const FoldBytes bytes = fold_bytes(communicator->topology(), layout, ReduceKind::kFold, true);
+  EXPECT_EQ(fold->window_bytes(), bytes.window);
+  EXPECT_EQ(fold->private_bytes(), bytes.private_memory);
+  EXPECT_EQ(fold->device_bytes(), bytes.device);
+  EXPECT_GT(bytes.device, 0u);
 }
 
 TEST(LateFold, equals_the_one_tree_in_every_order_of_the_streams) {

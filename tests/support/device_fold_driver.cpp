@@ -36,11 +36,15 @@ DeviceFoldDriver::DeviceFoldDriver(comm::Fold& fold, const comm::FoldLayout& lay
     Lanes& lanes = streams_.emplace_back();
     lanes.work = device.make_stream();
     lanes.input = device.allocate(bytes, "a lane's gradient");
-    for (std::int64_t i = 0; i < fold.home(s).front().size(); ++i)
-      lanes.staging.push_back(device.allocate_on_host(bytes, "a lane's gradient"));
-    if (!options.captured || fold.home(s).front().size() == 0) continue;
+    for (const comm::LaneRange& range : fold.home(s)) {
+      for (std::int64_t lane = range.begin; lane < range.end; ++lane) {
+        lanes.lanes.push_back(lane);
+        lanes.staging.push_back(device.allocate_on_host(bytes, "a lane's gradient"));
+      }
+    }
+    if (!options.captured || lanes.lanes.empty()) continue;
     lanes.work->begin_capture();
-    give_leaves(s, fold.home(s).front().begin, lanes.input.as<float>());
+    give_leaves(s, lanes.lanes.front(), lanes.input.as<float>());
     lanes.graph = lanes.work->end_capture();
   }
   for (Read& read : reads_) {
@@ -62,12 +66,13 @@ void DeviceFoldDriver::give_leaves(int stream, std::int64_t lane, const float* f
     device_.copy(fold_.leaf(stream, lane, b), from + bucket.begin,
                  static_cast<std::size_t>(bucket.size()) * sizeof(float), *streams_[stream].work);
     fold_.mark(stream, b, *streams_[stream].work);
+    if (in_rounds()) fold_.push(stream, lane, b);
   }
 }
 
 void DeviceFoldDriver::run_lane(int stream, std::int64_t index, std::int64_t step) {
   Lanes& lanes = streams_[stream];
-  const std::int64_t lane = fold_.home(stream).front().begin + index;
+  const std::int64_t lane = lanes.lanes[index];
   float* const staging = lanes.staging[index].as<float>();
   for (const comm::Range& block : layout_.blocks) {
     for (std::int64_t e = block.begin; e < block.end; ++e) staging[e] = invented(step, lane, e);
@@ -79,7 +84,8 @@ void DeviceFoldDriver::run_lane(int stream, std::int64_t index, std::int64_t ste
   } else {
     give_leaves(stream, lane, staging);
   }
-  for (int b = 0; b < static_cast<int>(layout_.buckets.size()); ++b) fold_.push(stream, lane, b);
+  for (int b = 0; !in_rounds() && b < static_cast<int>(layout_.buckets.size()); ++b)
+    fold_.push(stream, lane, b);
   const InventedRecord record{step, lane, invented(step, lane, -1)};
   fold_.set_record(lane, &record);
 }
@@ -88,8 +94,8 @@ void DeviceFoldDriver::run_step(std::int64_t step) {
   if (options_.threads) {
     std::vector<std::thread> others;
     const auto run = [&](int stream) {
-      for (std::int64_t i = 0; i < fold_.home(stream).front().size(); ++i)
-        run_lane(stream, i, step);
+      for (std::size_t i = 0; i < streams_[stream].lanes.size(); ++i)
+        run_lane(stream, static_cast<std::int64_t>(i), step);
     };
     for (int s = 1; s < layout_.streams; ++s) {
       others.emplace_back([&, s] {
@@ -102,7 +108,7 @@ void DeviceFoldDriver::run_step(std::int64_t step) {
   } else {
     for (std::int64_t i = 0; i < layout_.lanes; ++i) {
       for (int s = 0; s < layout_.streams; ++s) {
-        if (i < fold_.home(s).front().size()) run_lane(s, i, step);
+        if (i < static_cast<std::int64_t>(streams_[s].lanes.size())) run_lane(s, i, step);
       }
     }
   }
@@ -113,8 +119,9 @@ void DeviceFoldDriver::read(std::int64_t step) {
   Read& read = reads_[step % 2];
   for (std::size_t i = 0; i < layout_.blocks.size(); ++i) {
     const comm::Range& block = layout_.blocks[i];
-    device_.copy(read.sums.as<float>() + block.begin, fold_.sum(static_cast<int>(i)),
-                 static_cast<std::size_t>(block.size()) * sizeof(float), *reader_);
+    if (reads(i))
+      device_.copy(read.sums.as<float>() + block.begin, fold_.sum(static_cast<int>(i)),
+                   static_cast<std::size_t>(block.size()) * sizeof(float), *reader_);
     read.values[i] = fold_.block_value(static_cast<int>(i));
   }
   for (std::int64_t lane = 0; lane < layout_.lanes; ++lane) {
@@ -129,6 +136,7 @@ std::string DeviceFoldDriver::check(std::int64_t step) {
   Read& read = reads_[step % 2];
   read.here->synchronize();
   for (std::size_t i = 0; i < layout_.blocks.size(); ++i) {
+    if (!reads(i)) continue;
     const comm::Range& block = layout_.blocks[i];
     for (std::int64_t e = block.begin; e < block.end; ++e) {
       const float found = read.sums.as<float>()[e], expected = expected_sum(step, layout_.lanes, e);

@@ -11,8 +11,9 @@
 namespace lockstep::test {
 
 struct DriveOptions {
-  bool captured = false;  // a lane's work is a graph
-  bool threads = false;   // one a stream; else this thread gives all streams' work
+  bool captured = false;         // a lane's work is a graph
+  bool threads = false;          // one a stream; else this thread gives all streams' work
+  std::vector<bool> owned = {};  // by block, those whose sums this rank reads; empty: all
 };
 
 class DeviceFoldDriver {
@@ -29,6 +30,7 @@ class DeviceFoldDriver {
 
  private:
   struct Lanes {
+    std::vector<std::int64_t> lanes;
     std::unique_ptr<Stream> work;
     Buffer input;                 // on the device
     std::vector<Buffer> staging;  // by lane
@@ -42,6 +44,9 @@ class DeviceFoldDriver {
   };
   void run_lane(int stream, std::int64_t index, std::int64_t step);
   void give_leaves(int stream, std::int64_t lane, const float* from);
+  bool reads(std::size_t block) const { return options_.owned.empty() || options_.owned[block]; }
+  // Where addresses depend on what was pushed before, each bucket is pushed before the next.
+  bool in_rounds() const { return layout_.leaves == comm::Leaves::kInRounds; }
 
   comm::Fold& fold_;
   const comm::FoldLayout& layout_;
