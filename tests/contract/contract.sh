@@ -275,7 +275,8 @@ case $case in
       pick leaf fp32 bf16
       pick window 0 11 64
       pick threads 1 2 3
-      pick bucket 4096 65536 4194304
+      pick bucket 0 4096 65536 4194304
+      pick progress off on
       nodes=
       for ((r = 0; r < ranks; ++r)); do pick node 0 1 2; nodes+=${nodes:+,}$node; done
       pick nodes "" "$nodes"
@@ -286,8 +287,8 @@ case $case in
         --set "train.batch=$((lanes * accumulate * microbatch))" --set "optimizer.kind=$kind" --set "optimizer.clip=$clip" \
         --set "data.window=$window" --set "precision.leaf=$leaf"
       same "$(digest 1 "$@")" \
-        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "train.recompute=$recompute" "${way[@]}")" \
-        "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket"
+        "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "run.progress=$progress" --set "train.recompute=$recompute" "${way[@]}")" \
+        "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket, progress $progress"
     done ;;
   assignment-mlp) moving 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   assignment-cnn) moving 12 "${cnn[@]}" --set train.accumulate=2 ;;
