@@ -5,7 +5,7 @@ the ratios to static of the same round, and all digests must be equal.
 
     benchmarks/assignment.py run.toml [--rounds 5] [--steps 60] [--busy 2] [--set model.hidden=[1500,1500]]
 
-The run should have 8 lanes, and steps that take much longer than the scheduler's turns (some 10 ms).
+For an otherwise idle machine. The run should have 8 lanes, and steps that take much longer than the scheduler's turns (some 10 ms).
 LOCKSTEP names the program. With --busy 0: what the two kinds cost where all ranks are equal.
 """
 import argparse
@@ -45,7 +45,8 @@ def main():
     parser.add_argument("--busy", type=int, default=2)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    busy = [subprocess.Popen(["taskset", "-c", "1", sys.executable, "-c", "while True: pass"])
+    # Sessions of their own: the scheduler may share a core by session first (sched_autogroup).
+    busy = [subprocess.Popen(["taskset", "-c", "1", sys.executable, "-c", "while True: pass"], start_new_session=True)
             for _ in range(arguments.busy)]
     ratios, digests = {kind: [] for kind in KINDS}, set()
     try:
