@@ -128,7 +128,8 @@ case $case in
   sharded_mlp) sharded "1 4" "1 2" "${mlp[@]}" --set optimizer.clip=0.5 ;;
   sharded_cnn) sharded "" 1 "${cnn[@]}" --set train.steps=3 ;;
   sharded_gpt) sharded "" "1 2" "${gpt[@]}" --set data.sequence=8 --set data.val= --set train.steps=3 ;;
-  sharded_lamb) sharded 2 "" "${mlp[@]}" --set optimizer.kind=lamb --set train.accumulate=2 ;;
+  sharded_lamb)  # with norms over blocks of several ranks
+    sharded "" 1 "${mlp[@]}" --set "model.hidden=[60]" --set optimizer.kind=lamb --set train.accumulate=2 --set train.steps=5 ;;
   sharded_moves)
     # A run changes stage, strategy and device at its stops; its numbers are those of a run that changes its device alone.
     rm -rf "$dir"
