@@ -84,8 +84,8 @@ tokens() {  # tolerance, arguments
     "stopped after 13 steps on 2 ranks, resumed on 2 nodes"
 }
 
-# Each stage's digest is the replicated one: on ranks that share a device or have their own, with fewer blocks or lanes than
-# ranks, on two nodes, and with lanes side by side however late the device is. Under a GPU the seeds say nothing, and the runs do.
+# Each stage's digest is the replicated one: on ranks that share a device or have their own, on two nodes with a round that has
+# no lane for some, and with lanes side by side however late the device is.
 sharded() {  # numbers of ranks on one device, seeds, arguments
   local rank_counts=$1 seeds=$2 reference stage seed ranks
   shift 2
