@@ -56,6 +56,7 @@ void refuse_what_does_not_fit(const PlanInputs& in) {
   const bool planned =
       chosen.kind == parallel::Kind::kReplicated || chosen.kind == parallel::Kind::kSharded;
   if (!planned || chosen.reduce == comm::ReduceKind::kMpi) return;
+  check_batch(in.run, in.manifest);
   MemoryLimit limit = memory_limit();
   if (const auto given = static_cast<std::uint64_t>(in.run.run.memory); given > 0)
     limit = {given, "run.memory"};
