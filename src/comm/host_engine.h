@@ -3,8 +3,7 @@
 #pragma once
 #include "fold_context.h"
 #include "fold_engine.h"
-#include "host_parts.h"
-#include "host_shards.h"
+#include "host_stages.h"
 #include "lane_stores.h"
 
 namespace lockstep::comm {
@@ -22,17 +21,14 @@ class HostEngine final : public FoldEngine {
     return stores_.push(stream, lane, bucket);
   }
   void end_step() override { stores_.end_step(); }
-  void start(Stage stage, int bucket) override;
+  void start(Stage stage, int bucket) override { stages_.run(stage, bucket); }
   bool done(Stage, int) override { return true; }
-  double folding() const override { return folding_; }
-  double seconds() const override { return folding_ + stores_.seconds(); }
+  double folding() const override { return stages_.seconds(); }
+  double seconds() const override { return stages_.seconds() + stores_.seconds(); }
 
  private:
   LaneStores stores_;
-  Pages tiles_;
-  HostParts parts_;
-  HostShards shards_;
-  double folding_ = 0;
+  HostStages stages_;
 };
 
 }  // namespace lockstep::comm

@@ -2,8 +2,7 @@
 // added from is found in each step, when all lanes are claimed.
 #pragma once
 #include "fold_engine.h"
-#include "host_parts.h"
-#include "host_shards.h"
+#include "host_stages.h"
 #include "moving_stores.h"
 
 namespace lockstep::comm {
@@ -28,17 +27,15 @@ class MovingEngine final : public FoldEngine {
   void end_step() override { stores_.end_step(); }
   void start(Stage stage, int bucket) override;
   bool done(Stage, int) override { return true; }
-  double folding() const override { return folding_; }
-  double seconds() const override { return folding_ + stores_.seconds(); }
+  double folding() const override { return finding_ + stages_.seconds(); }
+  double seconds() const override { return folding() + stores_.seconds(); }
 
  private:
   FoldContext& context_;
   MovingStores stores_;
-  Pages tiles_;
   StepProgram program_;
-  HostParts parts_;
-  HostShards shards_;
-  double folding_ = 0;
+  HostStages stages_;
+  double finding_ = 0;  // seconds of finding sources
 };
 
 }  // namespace lockstep::comm

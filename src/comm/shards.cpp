@@ -20,6 +20,12 @@ Shards::Shards(const FoldLayout& layout, int positions)
   }
 }
 
+std::vector<bool> Shards::owned_by(int position) const {
+  std::vector<bool> owned;
+  for (const int owner : owners_) owned.push_back(owner == position);
+  return owned;
+}
+
 std::int64_t Shards::elements(int position) const {
   std::int64_t total = 0;
   for (const auto& bucket : ranges_) total += bucket[position].size();

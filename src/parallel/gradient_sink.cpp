@@ -75,12 +75,17 @@ GradientSink::GradientSink(Device& device, const nn::Program& program, const Buc
       stream_(stream),
       accumulate_(accumulate) {
   if (accumulate == 1) return;
+  const std::size_t sum = static_cast<std::size_t>(table_.flat_elements()) * sizeof(float);
+  sum_ = device.allocate(sum, "the sum over accumulated microbatches");
+  addend_ = device.allocate(bytes(table_, buckets, accumulate) - sum, "a bucket of gradients");
+}
+
+std::size_t GradientSink::bytes(const ParameterTable& table, const BucketTable& buckets,
+                                std::int64_t accumulate) {
+  if (accumulate == 1) return 0;
   std::int64_t largest = 0;
   for (const Bucket& b : buckets.buckets) largest = std::max(largest, b.range.size());
-  sum_ = device.allocate(static_cast<std::size_t>(table_.flat_elements()) * sizeof(float),
-                         "the sum over accumulated microbatches");
-  addend_ =
-      device.allocate(static_cast<std::size_t>(largest) * sizeof(float), "a bucket of gradients");
+  return static_cast<std::size_t>(table.flat_elements() + largest) * sizeof(float);
 }
 
 void GradientSink::begin(std::int64_t lane, std::int64_t micro) {

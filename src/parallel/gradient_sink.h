@@ -45,7 +45,10 @@ class GradientSink final : public nn::GradientSink {
   void written(int first, int end, Stream& stream) override;
   void complete(int first, int end) override;
 
+  // Of one sink, and before it is made.
   std::size_t bytes() const { return sum_.bytes() + addend_.bytes(); }
+  static std::size_t bytes(const ParameterTable& table, const BucketTable& buckets,
+                           std::int64_t accumulate);
 
  private:
   bool last_micro() const { return micro_ + 1 == accumulate_; }

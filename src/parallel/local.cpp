@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "lockstep/core/error.h"
 
@@ -247,12 +246,6 @@ std::vector<StateTensor> Local::state() {
     }
   }
   return tensors;
-}
-
-std::vector<int> Local::evaluators() const {
-  std::vector<int> positions(communicator_.size());
-  std::iota(positions.begin(), positions.end(), 0);
-  return positions;
 }
 
 std::vector<std::pair<std::string, std::string>> Local::settings() const {

@@ -25,7 +25,6 @@ class Local final : public Strategy {
   std::int64_t run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) override;
   std::vector<StateTensor> state() override;
   void restored() override { steps_.begin_from(global_.as<float>()); }
-  std::vector<int> evaluators() const override;
   const comm::FoldCounters& counters() const override { return fold_->counters(); }
   std::vector<std::pair<std::string, std::string>> settings() const override;
   std::vector<nn::LedgerRow> ledger() const override;

@@ -18,15 +18,6 @@ std::size_t updated_elements(const ParameterTable& table, const comm::Shards& sh
   return elements;
 }
 
-std::size_t sink_bytes(const ParameterTable& table, const BucketTable& buckets,
-                       const Options& options) {
-  if (options.accumulate == 1) return 0;
-  std::int64_t largest = 0;
-  for (const Bucket& b : buckets.buckets) largest = std::max(largest, b.range.size());
-  return static_cast<std::size_t>(options.streams * (table.flat_elements() + largest)) *
-         sizeof(float);
-}
-
 std::size_t lamb_bytes(const ParameterTable& table, std::size_t updated, bool sharded) {
   if (sharded) return updated * sizeof(float);
   std::int64_t largest = 0;
@@ -63,8 +54,8 @@ std::vector<nn::LedgerRow> planned_ledger(const comm::Topology& topology,
   if (gathered > 0) rows.push_back({"gathered parameters", gathered, ""});
   rows.push_back({"gradient windows", fold.window, ""});
   rows.push_back({"fold buffers", fold.private_memory, ""});
-  if (const std::size_t sinks = sink_bytes(table, buckets, options); sinks > 0)
-    rows.push_back({"accumulation", sinks, ""});
+  if (const auto sink = GradientSink::bytes(table, buckets, options.accumulate); sink > 0)
+    rows.push_back({"accumulation", static_cast<std::size_t>(options.streams) * sink, ""});
   return rows;
 }
 

@@ -7,6 +7,7 @@
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
 #include "lockstep/ops/vector.h"
+#include "parallel/outcome.h"
 #include "parallel/queue_worker.h"
 
 namespace lockstep::parallel {
@@ -95,13 +96,8 @@ bool QueueServer::finished() {
 
 // True if something has happened, or all is done: a wait lasts from one event to the next.
 bool QueueServer::progress() {
-  bool any = false;
-  Letter letter;
-  for (int from = exchange_.take(letter.bytes()); from >= 0;
-       from = exchange_.take(letter.bytes())) {
-    any = true;
-    handle(from, letter);
-  }
+  bool any =
+      take_letters(exchange_, [this](int from, const Letter& letter) { handle(from, letter); });
   look_at_requests();
   any |= take_gradients();
   any |= answer_pulls();
@@ -230,8 +226,7 @@ void QueueServer::add(Slot& slot) {
 std::string QueueServer::what_is_not_finite() const {
   const std::int64_t step = version_ + 1;  // people count from 1
   for (const Letter& result : update_) {
-    const auto& sums = result.record.lane.sums;
-    if (!std::all_of(sums.begin(), sums.end(), [](double x) { return std::isfinite(x); }))
+    if (!all_finite(result.record.lane))
       return fmt::format(
           "the loss of lane {} of step {} is not finite at update {}; it was not applied. Lower "
           "optimizer.lr, set optimizer.clip, or look at the data (data.check_finite)",
@@ -271,13 +266,8 @@ void QueueServer::apply() {
   }
   StepOutcome& outcome = outcomes_[version_ - first_step_];
   outcome.total = fold_in_tree(leaves_);
-  const auto valid = static_cast<double>(std::max<std::int64_t>(1, outcome.total.lane.counts[0]));
-  outcome.gradient_norm =
-      optim::global_norm(table_, [this](int block) { return values_[block]; }) / valid;
-  outcome.learning_rate = optim::learning_rate(optimizer_options_, version_);
-  double scale = 1 / valid;
-  if (optimizer_options_.clip > 0)
-    scale *= std::min(1.0, optimizer_options_.clip / (outcome.gradient_norm + 1e-6));
+  const double scale = judge(
+      table_, optimizer_options_, version_, [this](int block) { return values_[block]; }, outcome);
   served_.step(
       version_, scale, 1 / static_cast<double>(options_.lanes * options_.accumulate),
       [this](int block) { return sums_.as<float>() + table_.blocks()[block].begin; }, false);

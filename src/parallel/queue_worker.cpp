@@ -74,13 +74,8 @@ void QueueWorker::wait(const char* what, const std::function<bool()>& ready) {
 }
 
 bool QueueWorker::progress() {
-  bool any = false;
-  Letter letter;
-  for (int from = exchange_.take(letter.bytes()); from >= 0;
-       from = exchange_.take(letter.bytes())) {
-    any = true;
-    handle(from, letter);
-  }
+  bool any =
+      take_letters(exchange_, [this](int from, const Letter& letter) { handle(from, letter); });
   for (Slot& slot : slots_) {
     if (slot.use != Use::kSending || slot.taken < served_.roles().servers) continue;
     const bool sent = std::all_of(slot.parcels.begin(), slot.parcels.end(),

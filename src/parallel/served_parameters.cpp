@@ -16,12 +16,6 @@ comm::Shards cut(const BucketTable& buckets, const ParameterTable& table, int se
   return comm::Shards(buckets.layout(table), servers);
 }
 
-std::vector<bool> blocks_of(const comm::Shards& shards, int server) {
-  std::vector<bool> mine;
-  for (const int owner : shards.owners()) mine.push_back(owner == server);
-  return mine;
-}
-
 std::span<std::byte> bytes_of(double* at, std::size_t count) {
   return {reinterpret_cast<std::byte*>(at), count * sizeof(double)};
 }
@@ -131,7 +125,7 @@ ServedParameters::ServedParameters(comm::Communicator& communicator, Device& dev
       flat_(device.allocate(static_cast<std::size_t>(table_.flat_elements()) * sizeof(float),
                             "parameters")),
       norms_(std::make_unique<ServerValues>(exchange, roles, server_, shards_, 2, 0)),
-      optimizer_(table_, optimizer_options, device, blocks_of(shards_, server_),
+      optimizer_(table_, optimizer_options, device, shards_.owned_by(server_),
                  [this](std::span<double> squares) { norms_->share(squares, step_ + 1); }),
       parcels_(buckets.size()) {
   for (const int owner : shards_.owners()) holders_.push_back(roles.position_of(owner));

@@ -4,6 +4,7 @@
 #include <span>
 #include <type_traits>
 
+#include "lockstep/comm/server_exchange.h"
 #include "lockstep/parallel/strategy.h"
 
 namespace lockstep::parallel {
@@ -31,5 +32,15 @@ struct Letter {
   std::span<std::byte> bytes() { return std::as_writable_bytes(std::span(this, 1)); }
 };
 static_assert(std::is_trivially_copyable_v<Letter>);
+
+// handle(from, letter) for each letter that is here. True: there was one.
+template <class Handle>
+bool take_letters(comm::ServerExchange& exchange, Handle handle) {
+  Letter letter;
+  int from = exchange.take(letter.bytes());
+  if (from < 0) return false;
+  for (; from >= 0; from = exchange.take(letter.bytes())) handle(from, letter);
+  return true;
+}
 
 }  // namespace lockstep::parallel

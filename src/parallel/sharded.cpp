@@ -8,16 +8,6 @@
 #include "parallel/sharded_source.h"
 
 namespace lockstep::parallel {
-namespace {
-
-std::vector<bool> blocks_of(const comm::Shards& shards, int position) {
-  std::vector<bool> mine;
-  for (const int owner : shards.owners()) mine.push_back(owner == position);
-  return mine;
-}
-
-}  // namespace
-
 // Parameters of a use, as the node's shared memory has them.
 class Sharded::Source final : public nn::ParameterSource {
  public:
@@ -40,7 +30,7 @@ Sharded::Sharded(comm::Communicator& communicator, Device& device, nn::Program& 
   if (optimizer_options.kind == optim::Kind::kLamb)
     norms_ = comm::make_shard_values(communicator, shards, 2);
   optimizer_ = std::make_unique<optim::Optimizer>(
-      table_, optimizer_options_, device, blocks_of(shards, communicator.topology().position),
+      table_, optimizer_options_, device, shards.owned_by(communicator.topology().position),
       [this](std::span<double> squares) { share_norms(squares, step_); }, held_);
   group_.reserve(options.streams);
   idle_addresses_.resize(table_.size());

@@ -3,26 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "lockstep/comm/server_exchange.h"
 #include "lockstep/core/error.h"
 #include "lockstep/ops/flat_math.h"
 #include "lockstep/ops/tree_arithmetic.h"
 #include "parallel/layouts.h"
+#include "parallel/outcome.h"
 
 namespace lockstep::parallel {
 namespace {
-
-StepRecord add(const StepRecord& a, const StepRecord& b) {
-  return {ops::add(a.lane, b.lane), a.stop_requests + b.stop_requests,
-          a.save_requests + b.save_requests};
-}
-
-bool all_finite(const ops::LaneRecord& record) {
-  return std::all_of(record.sums.begin(), record.sums.end(),
-                     [](double x) { return std::isfinite(x); });
-}
 
 std::string dealt_text(std::int64_t lanes, int ranks) {
   std::int64_t least = lanes, most = 0;
@@ -90,12 +80,6 @@ void Synchronous::keep_lanes() {
   moves_lanes_ = false;
 }
 
-std::vector<int> Synchronous::evaluators() const {
-  std::vector<int> positions(communicator_.size());
-  std::iota(positions.begin(), positions.end(), 0);
-  return positions;
-}
-
 void Synchronous::run_lane(int stream, std::int64_t step, std::int64_t lane, LaneRunner& runner) {
   records_[lane] = {};
   ran_[stream].push_back(lane);
@@ -129,15 +113,6 @@ void Synchronous::run_lanes(std::int64_t step, LaneRunner& runner) {
     program_.wait(stream);
     hand_over_records(stream, job.requests);
   });
-}
-
-StepRecord fold_in_tree(std::span<StepRecord> leaves) {
-  const std::size_t lanes = leaves.size();
-  for (std::size_t width = 1; width < lanes; width *= 2) {
-    for (std::size_t i = 0; i + width < lanes; i += 2 * width)
-      leaves[i] = add(leaves[i], leaves[i + width]);
-  }
-  return leaves[0];
 }
 
 StepRecord Synchronous::fold_records() {
@@ -174,14 +149,9 @@ std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
   refuse_non_finite(step + 1);
   StepOutcome& outcome = outcomes.front();
   outcome.total = fold_records();
-  const auto valid = static_cast<double>(std::max<std::int64_t>(1, outcome.total.lane.counts[0]));
-  outcome.gradient_norm =
-      optim::global_norm(table_, [this](int block) { return fold_->block_value(block); }) / valid;
-  outcome.learning_rate = optim::learning_rate(optimizer_options_, step);
-  double scale = 1 / valid;
-  // As PyTorch's clip_grad_norm_: the 1e-6 guards the division.
-  if (optimizer_options_.clip > 0)
-    scale *= std::min(1.0, optimizer_options_.clip / (outcome.gradient_norm + 1e-6));
+  const double scale = judge(
+      table_, optimizer_options_, step, [this](int block) { return fold_->block_value(block); },
+      outcome);
   update(step, scale, 1 / static_cast<double>(options_.lanes * options_.accumulate));
   return 1;
 }

@@ -18,7 +18,6 @@ class Synchronous : public Strategy {
   bool moves_lanes() const override { return moves_lanes_; }
   void keep_lanes() override;
   std::int64_t run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) override;
-  std::vector<int> evaluators() const override;
   const comm::FoldCounters& counters() const override { return fold_->counters(); }
   std::vector<std::pair<std::string, std::string>> settings() const override;
   std::vector<std::string> report() override;

@@ -24,9 +24,10 @@ std::vector<LaneRange> cut_range(LaneRange range, int parts) {
 // Contiguous lanes for each position; none for those that do not evaluate.
 std::vector<LaneRange> deal(const comm::Communicator& communicator, std::int64_t lanes,
                             const parallel::Strategy* strategy) {
-  if (strategy == nullptr) return comm::cut_lanes(lanes, communicator.size());
+  std::vector<int> positions;
+  if (strategy != nullptr) positions = strategy->evaluators();
+  if (positions.empty()) return comm::cut_lanes(lanes, communicator.size());
   std::vector<LaneRange> dealt(communicator.size());
-  const std::vector<int> positions = strategy->evaluators();
   const auto cut = comm::cut_lanes(lanes, static_cast<int>(positions.size()));
   for (std::size_t i = 0; i < positions.size(); ++i) dealt[positions[i]] = cut[i];
   return dealt;

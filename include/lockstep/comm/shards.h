@@ -22,6 +22,7 @@ class Shards {
   Range range(int bucket, int position) const { return ranges_[bucket][position]; }
   int owner(int block) const { return owners_[block]; }       // position
   const std::vector<int>& owners() const { return owners_; }  // by block
+  std::vector<bool> owned_by(int position) const;             // by block; -1: nobody's
   std::int64_t elements(int position) const;                  // padding included
 
  private:

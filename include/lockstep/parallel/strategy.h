@@ -103,9 +103,9 @@ class Strategy {
   // Brings parameters to where they are read. Collective.
   virtual void restored() = 0;
 
-  // Evaluation: the positions that take part; and whether each of them must go through every pass
-  // of the others, with samples or without, because parameters travel during it.
-  virtual std::vector<int> evaluators() const = 0;
+  // Evaluation: the positions that take part, none named: all; and whether each of them must go
+  // through every pass of the others, with samples or without, because parameters travel during it.
+  virtual std::vector<int> evaluators() const { return {}; }
   virtual bool passes_together() const { return false; }
   // A pass of evaluation that this rank has no samples for.
   virtual void idle_evaluation() {}
