@@ -75,8 +75,9 @@ def train(arguments, rate, keys, steps):
         before, after = map(crossed, done.stdout.strip().splitlines())
         lines = [json.loads(line) for line in (pathlib.Path(folder) / "run/metrics.jsonl").open()]
     lines = [line for line in lines if "loss" in line and "time" in line]
-    windows = [(b["time"]["seconds"] - a["time"]["seconds"]) / (b["step"] - a["step"])
-               for a, b in zip(lines, lines[1:])]
+    # Steps that are reported together, at a meeting of local replicas, were over at one time: the last of them counts.
+    ends = [a for a, b in zip(lines, lines[1:] + [None]) if b is None or b["time"]["seconds"] > a["time"]["seconds"]]
+    windows = [(b["time"]["seconds"] - a["time"]["seconds"]) / (b["step"] - a["step"]) for a, b in zip(ends, ends[1:])]
     digest = re.search(r"^digest ([0-9a-f]{8})", said, re.MULTILINE)
     return [b - a for a, b in zip(before, after)], windows, lines[-1]["loss"], digest[1] if digest else "none"
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "lockstep/core/fault.h"
 #include "lockstep/core/log.h"
 
 namespace lockstep::app {
@@ -42,6 +43,8 @@ comm::Communicator& Ranks::connect(const comm::CommOptions& options) {
   connecting_ = true;
   communicator_ = comm::make_communicator(options);
   log::set_speaker(communicator_->rank() == 0);
+  if (const char* text = std::getenv("LOCKSTEP_FAULT")) fault::arm(text, communicator_->rank());
+  fault::pass("start", -1);
   return *communicator_;
 }
 

@@ -6,6 +6,7 @@
 
 #include "lockstep/comm/server_exchange.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/fault.h"
 #include "lockstep/ops/flat_math.h"
 #include "lockstep/ops/tree_arithmetic.h"
 #include "parallel/layouts.h"
@@ -144,6 +145,7 @@ void Synchronous::refuse_non_finite(std::int64_t step) const {
 std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
                               std::span<StepOutcome> outcomes) {
   run_lanes(step, runner);
+  fault::pass("fold", step + 1);
   // People count steps from 1, as the digests do.
   fold_->finish(step + 1);
   refuse_non_finite(step + 1);

@@ -91,7 +91,9 @@ ExitCode Trainer::train() {
   start_clock();
   while (!finished()) run_stretch();
   finish();
-  return stop_agreed_ ? ExitCode::kStopped : ExitCode::kDone;
+  const ExitCode code = stop_agreed_ ? ExitCode::kStopped : ExitCode::kDone;
+  for (const auto& observer : observers_) observer->finished(step_, code);
+  return code;
 }
 
 void Trainer::say_settings() const {
@@ -181,6 +183,8 @@ void Trainer::start_clock() {
     install_signal_handlers();  // else a signal ends the run at once: nothing could be saved
   started_ = last_save_ = seconds_now();
   first_step_ = step_;
+  observers_ = make_observers({communicator_, run_, [this] { return times(); }});
+  for (const auto& observer : observers_) observer->begun(step_);
 }
 
 bool Trainer::finished() const {
@@ -213,7 +217,9 @@ void Trainer::run_stretch() {
   outcomes_.resize(static_cast<std::size_t>(session_.strategy->stretch(step_, most)));
   passes_.begin(step_, at_, [this] { return requests(); });
   const std::int64_t done = session_.strategy->run(step_, passes_, outcomes_);
-  step_seconds_ += seconds_now() - start;
+  const double seconds = seconds_now() - start;
+  step_seconds_ += seconds;
+  for (const auto& observer : observers_) observer->ended({step_ + done, done, seconds});
   for (std::int64_t i = 0; i < done; ++i) after_step(outcomes_[i], i + 1 == done);
 }
 
@@ -253,9 +259,8 @@ void Trainer::close_window() {
 void Trainer::evaluate_and_judge() {
   line_->pause();
   communicator_.set_activity("evaluation", step_);
-  const Evaluation result =
-      evaluate(communicator_, session_.model.program, session_.model.streams, *validation_,
-               run_.train.lanes, session_.strategy.get());
+  const Evaluation result = evaluate(communicator_, session_.model.program, session_.model.streams,
+                                     *validation_, run_.train.lanes, session_.strategy.get());
   const double value = result.value(run_.train.monitor);
   const double gain = higher_is_better(run_.train.monitor) ? value - best_ : best_ - value;
   best_is_new_ = !has_best_ || gain > run_.train.min_delta;
@@ -287,6 +292,7 @@ void Trainer::evaluate_and_judge() {
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  const double start = seconds_now();
   line_->pause();
   communicator_.set_activity("saving a checkpoint", step_);
   Hash128 digest;
@@ -300,6 +306,7 @@ void Trainer::save() {
   best_is_new_ = false;
   saved_step_ = step_;
   last_save_ = seconds_now();
+  for (const auto& observer : observers_) observer->saved(step_, last_save_ - start);
   line_->clear();
   say_digest(digest, file.string());
   line_->resume();
@@ -309,17 +316,10 @@ void Trainer::say_digest(const Hash128& digest, const std::string& where) const 
   log::info("digest {} after step {}{}", digest.text(), step_, where.empty() ? "" : " in " + where);
 }
 
-void Trainer::finish() {
-  line_->finish();
+RankTimes Trainer::times() const {
   const data::LoaderTimes data = session_.loader->times();
   const comm::FoldCounters& counters = session_.strategy->counters();
   const double total = seconds_now() - started_;
-  const bool nothing_to_do = step_ == first_step_;
-  if (saves() && !nothing_to_do) {
-    save();
-  } else {
-    say_digest(digest(communicator_, session_.state(progress())), "");
-  }
   RankTimes times;
   times.total = total;
   times.data = data.wait;
@@ -333,10 +333,22 @@ void Trainer::finish() {
   times.bytes_read = counters.bytes_read_peers;
   times.flops = session_.model.program.flops() * static_cast<double>(data.samples) /
                 static_cast<double>(session_.model.task.microbatch);
+  return times;
+}
+
+void Trainer::finish() {
+  line_->finish();
+  RankTimes mine = times();
+  const bool nothing_to_do = step_ == first_step_;
+  if (saves() && !nothing_to_do) {
+    save();
+  } else {
+    say_digest(digest(communicator_, session_.state(progress())), "");
+  }
   if (!device_->is_cuda())
-    times.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
-  fill_memory(times);
-  const auto ranks = gather_times(communicator_, times);
+    mine.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
+  fill_memory(mine);
+  const auto ranks = gather_times(communicator_, mine);
   if (!nothing_to_do) log::info("\n{}", summary_text(ranks, session_.model.task.sequence));
   for (const std::string& line : session_.strategy->report()) log::info("  {}", line);
   if (nothing_to_do)

@@ -12,6 +12,7 @@
 #include "lockstep/train/trainer.h"
 #include "train/data_passes.h"
 #include "train/evaluation.h"
+#include "train/observer.h"
 #include "train/rank_device.h"
 #include "train/save_policy.h"
 #include "train/session.h"
@@ -41,6 +42,7 @@ class Trainer {
   void evaluate_and_judge();
   void save();
   void say_digest(const Hash128& digest, const std::string& where) const;
+  RankTimes times() const;
   void finish();
   Progress progress() const;
   void restore(const Progress& progress);
@@ -76,6 +78,7 @@ class Trainer {
   double started_ = 0, step_seconds_ = 0, last_save_ = 0;
   std::unique_ptr<ProgressLine> line_;
   std::unique_ptr<MetricsLog> log_;
+  std::vector<std::unique_ptr<Observer>> observers_;
 };
 
 }  // namespace lockstep::train

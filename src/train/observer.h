@@ -1,0 +1,41 @@
+// What a run does, told to those who keep a record of it. They change nothing that reaches a
+// parameter.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "lockstep/comm/communicator.h"
+#include "lockstep/core/error.h"
+#include "lockstep/train/run.h"
+#include "lockstep/train/tables.h"
+
+namespace lockstep::train {
+
+struct Stretch {
+  std::int64_t step = 0;   // of the run, after it
+  std::int64_t steps = 0;  // in it
+  double seconds = 0;      // of it, on this rank
+};
+
+// All ranks make each call after the same step, so an observer may talk to its peers; where it
+// does, after a number of steps and never by a rank's clock.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void begun(std::int64_t /*step*/) {}  // before the first stretch; `step` are done already
+  virtual void ended(const Stretch&) {}
+  virtual void saved(std::int64_t /*step*/, double /*seconds*/) {
+  }                                                          // that the run stood still for it
+  virtual void finished(std::int64_t /*step*/, ExitCode) {}  // not if the run ends by an error
+};
+
+struct Observed {
+  comm::Communicator& communicator;
+  const Run& run;
+  std::function<RankTimes()> times;  // of this rank, since the first step of this process
+};
+std::vector<std::unique_ptr<Observer>> make_observers(const Observed& observed);
+
+}  // namespace lockstep::train
