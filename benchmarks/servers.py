@@ -5,7 +5,7 @@ samples, for several seeds, and the time it took while outside processes keep on
     benchmarks/servers.py run.toml [--seeds 1 2 3] [--epochs 5] [--busy 2] [--set train.batch=256]
 
 Three ranks: workers on cores 0 and 1, the server on both. The busy processes are on core 1. For an otherwise idle machine;
-the run needs a validation split with accuracy. LOCKSTEP names the program.
+the run needs a split to evaluate (data.val) with accuracy. LOCKSTEP names the program.
 """
 import argparse
 import json
@@ -34,7 +34,7 @@ def run(mode, seed, arguments):
         if done.returncode != 0:
             sys.exit(done.stdout + done.stderr)
         lines = [json.loads(line) for line in (pathlib.Path(folder) / "run/metrics.jsonl").open()]
-    last = [line for line in lines if line.get("split") == "val"][-1]
+    last = [line for line in lines if "split" in line][-1]
     told = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "stale" in line]
     return 100 * last["accuracy"], last["time"]["seconds"], told[-1] if told else ""
 

@@ -80,6 +80,8 @@ ExitCode run_command_line(int argc, char** argv, Ranks& ranks) {
   add_inspect(program, action);
   add_config(program, action);
   add_verify(program, action);
+  add_trace(program, action);
+  add_doctor(program, action);
   for (CLI::App* command : program.get_subcommands({})) command->fallthrough();
 
   try {

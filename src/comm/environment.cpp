@@ -29,12 +29,16 @@ bool under_pmi() {
   return is_set("OMPI_COMM_WORLD_SIZE") || is_set("PMIX_RANK") || is_set("PMI_RANK");
 }
 
+}  // namespace
+
 // A task of srun. The shell of salloc and the script of sbatch have no step, or a step with a
 // number above 0xfffffff0, and are plain commands.
 bool under_srun() {
   const auto step = number("SLURM_STEP_ID");
   return step && *step < 0xfffffff0LL && is_set("SLURM_PROCID");
 }
+
+namespace {
 
 std::optional<long long> started_by_srun() {
   if (!under_srun()) return std::nullopt;

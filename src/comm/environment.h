@@ -4,6 +4,9 @@
 
 namespace lockstep::comm {
 
+// A task of srun, and no shell of salloc or sbatch.
+bool under_srun();
+
 // Throws UserError when srun started several processes without a PMI that MPI understands: each
 // would believe to be rank 0 of 1. Called before MPI_Init, which may abort on its own account.
 void check_process_manager();

@@ -30,9 +30,18 @@ struct Pair {
   bool asks = false;  // the other one answers
 };
 
+// A place and its neighbour in the same node; the last of an odd number has none.
+Pair pair_in_node(const Topology& topology, int turn) {
+  const int local = topology.local(), first = topology.node_begin[topology.node()];
+  const bool asks = local % 2 == turn;
+  const int other = asks ? local + 1 : local - 1;
+  if (other < 0 || other >= topology.local_ranks()) return {};
+  return {topology.rank_at[first + other], asks};
+}
+
 // The rank with the same place on the next node (asks) or on the one before. In a turn every other
 // gap between nodes is measured, so that a rank talks to one peer at a time.
-Pair pair_of(const Topology& topology, int turn) {
+Pair pair_between_nodes(const Topology& topology, int turn) {
   const int node = topology.node(), local = topology.local();
   const bool asks = node % 2 == turn;
   const int other = asks ? node + 1 : node - 1;
@@ -93,6 +102,7 @@ class PingPong {
 // What a pair of ranks saw, by the one that asked.
 struct Seen {
   int node = -1;  // -1: nothing
+  int rank = -1, peer = -1;
   double latency = 0, bandwidth = 0;
 };
 
@@ -105,7 +115,8 @@ Seen measure_pair(MpiCommunicator& communicator, MPI_Comm messages, const Pair& 
   const double small = messenger.ask(kSmall) / 2, large = messenger.ask(kLarge) / 2;
   // Where noise drowns the difference the whole time counts, which claims too little.
   const double in_flight = large > 2 * small ? large - small : large;
-  return {communicator.topology().node(), small, kLarge / in_flight};
+  return {communicator.topology().node(), communicator.rank(), pair.peer, small,
+          kLarge / in_flight};
 }
 
 // The pairs of a gap between nodes share what goes through it.
@@ -119,25 +130,50 @@ Links summarised(const std::vector<Seen>& seen, int nodes) {
   return {median(latencies), median(bandwidths)};
 }
 
-}  // namespace
-
-Links measure_links(Communicator& communicator) {
-  const Topology& topology = communicator.topology();
-  if (topology.nodes() == 1) return {};
+// What every asking rank has seen, in two turns.
+std::vector<Seen> survey(Communicator& communicator, Pair (*pair_of)(const Topology&, int turn)) {
   auto& mpi = dynamic_cast<MpiCommunicator&>(communicator);
   MPI_Comm messages = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(mpi.world(), &messages), "MPI_Comm_dup");
   std::vector<Seen> mine(2);
   for (int turn = 0; turn < 2; ++turn) {
     communicator.barrier();
-    const Pair pair = pair_of(topology, turn);
+    const Pair pair = pair_of(communicator.topology(), turn);
     if (pair.peer >= 0) mine[turn] = measure_pair(mpi, messages, pair);
   }
   const std::vector<std::byte> bytes = communicator.gather_all(std::as_bytes(std::span(mine)));
   MPI_Comm_free(&messages);
   std::vector<Seen> all(bytes.size() / sizeof(Seen));
   std::memcpy(all.data(), bytes.data(), bytes.size());
-  Links links = summarised(all, topology.nodes());
+  return all;
+}
+
+}  // namespace
+
+Links measure_links(Communicator& communicator) {
+  const int nodes = communicator.topology().nodes();
+  if (nodes == 1) return {};
+  Links links = summarised(survey(communicator, pair_between_nodes), nodes);
+  broadcast_value(communicator, links);
+  return links;
+}
+
+PairLinks measure_pairs(Communicator& communicator, PairsOf which) {
+  if (communicator.size() == 1) return {};
+  std::vector<double> latencies, bandwidths;
+  PairLinks links;
+  for (const Seen& pair :
+       survey(communicator, which == PairsOf::kNode ? pair_in_node : pair_between_nodes)) {
+    if (pair.node < 0) continue;
+    latencies.push_back(pair.latency);
+    bandwidths.push_back(pair.bandwidth);
+    links.worst.latency = std::max(links.worst.latency, pair.latency);
+    if (links.slow_rank >= 0 && pair.bandwidth >= links.worst.bandwidth) continue;
+    links.worst.bandwidth = pair.bandwidth;
+    links.slow_rank = pair.rank;
+    links.slow_peer = pair.peer;
+  }
+  if (!latencies.empty()) links.median = {median(latencies), median(bandwidths)};
   broadcast_value(communicator, links);
   return links;
 }

@@ -11,8 +11,9 @@
 #include "lockstep/core/error.h"
 #include "lockstep/core/files.h"
 #include "lockstep/core/hash.h"
+#include "lockstep/core/host.h"
 #include "lockstep/core/isa.h"
-#include "train/hdf5_session.h"
+#include "lockstep/data/filters.h"
 
 namespace lockstep::train {
 namespace {
@@ -56,11 +57,6 @@ std::string program_build_id() {
   if (!id.empty()) return id;
   const std::string program = read_file("/proc/self/exe");
   return hash_bytes(program.data(), program.size()).text();
-}
-
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }
 
 std::string remedy(const std::string& key) {
@@ -134,7 +130,7 @@ Environment local_environment(const EnvironmentInputs& inputs) {
   add("cache_l1d", std::to_string(sysconf(_SC_LEVEL1_DCACHE_SIZE)));
   add("cache_l2", std::to_string(sysconf(_SC_LEVEL2_CACHE_SIZE)));
   add("cache_l3", std::to_string(sysconf(_SC_LEVEL3_CACHE_SIZE)));
-  add("hdf5", hdf5_version());
+  add("hdf5", data::hdf5_library_version());
   for (const auto& library : inputs.libraries) environment.entries.push_back(library);
   add("threads", std::to_string(inputs.threads));
   add("device", inputs.device);

@@ -24,11 +24,4 @@ std::string hdf5_reason() {
   return reason.empty() ? "no reason given" : reason;
 }
 
-std::string hdf5_version() {
-  const Hdf5Session session;
-  unsigned major = 0, minor = 0, release = 0;
-  H5get_libversion(&major, &minor, &release);
-  return fmt::format("{}.{}.{}", major, minor, release);
-}
-
 }  // namespace lockstep::train

@@ -25,7 +25,6 @@ class Hdf5Session {
 
 // The innermost reason on HDF5's error stack, as text.
 std::string hdf5_reason();
-std::string hdf5_version();  // "1.10.8"; takes the lock itself
 
 class Handle {
  public:

@@ -1,11 +1,11 @@
 #include "train/rank_device.h"
 
-#include <unistd.h>
-
+#include <algorithm>
 #include <map>
 #include <sstream>
 #include <vector>
 
+#include "lockstep/core/host.h"
 #include "lockstep/core/log.h"
 #include "lockstep/device/cuda.h"
 
@@ -14,19 +14,17 @@ namespace {
 
 constexpr std::size_t kNamed = 16;  // ranks that are named one by one
 
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
-}
-
-std::unique_ptr<Device> open(comm::Communicator& communicator, const Run& run) {
+// Positions [0, computing) compute: they take the devices of their node in order.
+std::unique_ptr<Device> open(comm::Communicator& communicator, const Run& run, int computing) {
   const comm::Topology& topology = communicator.topology();
+  const int first = topology.node_begin[topology.node()];
   std::unique_ptr<Device> device;
   communicator.together([&] {
+    if (topology.position >= computing) return;
     CudaChoice choice;
     choice.device = run.run.device;
     choice.local_rank = topology.local();
-    choice.local_ranks = topology.local_ranks();
+    choice.local_ranks = std::min(topology.local_ranks(), computing - first);
     choice.who = fmt::format("rank {} on {}", communicator.rank(), host_name());
     device = make_cuda_device(choice);
   });
@@ -38,13 +36,16 @@ struct Entry {
   std::string number, kind, identity;  // "0", "NVIDIA H100, sm_90", a UUID
 };
 
-std::map<int, Entry> gather(comm::Communicator& communicator, const Device& device) {
-  std::string name = device.name();  // "cuda 0: NVIDIA H100, sm_90"
-  name.erase(0, name.find(' ') + 1);
-  const std::size_t colon = name.find(": ");
-  const std::string mine =
-      fmt::format("{}\n{}\n{}\n{}\n", communicator.rank(), name.substr(0, colon),
-                  name.substr(colon + 2), cuda_identity(device));
+// device: null on a rank that computes nothing.
+std::map<int, Entry> gather(comm::Communicator& communicator, const Device* device) {
+  std::string mine;
+  if (device != nullptr) {
+    std::string name = device->name();  // "cuda 0: NVIDIA H100, sm_90"
+    name.erase(0, name.find(' ') + 1);
+    const std::size_t colon = name.find(": ");
+    mine = fmt::format("{}\n{}\n{}\n{}\n", communicator.rank(), name.substr(0, colon),
+                       name.substr(colon + 2), cuda_identity(*device));
+  }
   const std::vector<std::byte> all = communicator.gather_all(std::as_bytes(std::span(mine)));
   std::istringstream lines(std::string(reinterpret_cast<const char*>(all.data()), all.size()));
   std::map<int, Entry> entries;
@@ -86,17 +87,37 @@ std::string sharing(const std::map<int, Entry>& entries) {
   return "";
 }
 
+// The last positions serve (comm::ServerRoles); the first computes in any case.
+int computing_positions(const comm::Communicator& communicator, const Run& run,
+                        Computing computing) {
+  const parallel::Options& options = run.parallel.options;
+  const bool serves =
+      computing == Computing::kTrainingRanks && options.kind == parallel::Kind::kServer;
+  return serves ? std::max(1, communicator.size() - static_cast<int>(options.servers))
+                : communicator.size();
+}
+
 }  // namespace
 
-RankDevice::RankDevice(comm::Communicator& communicator, const Run& run) {
+RankDevice::RankDevice(comm::Communicator& communicator, const Run& run, Computing computing) {
   if (run.run.device == "cpu") {
     text_ = cpu_device().name();
     return;
   }
-  own_ = open(communicator, run);
-  const std::map<int, Entry> entries = gather(communicator, *own_);
+  const int positions = computing_positions(communicator, run, computing);
+  own_ = open(communicator, run, positions);
+  const std::map<int, Entry> entries = gather(communicator, own_.get());
   text_ = text_of(entries);
+  if (positions < communicator.size()) text_ += "; servers have none";
   shared_ = sharing(entries);
+  if (own_) {
+    gpu_ = cuda_description(*own_);
+    capability_ = cuda_capability(*own_);
+  }
+  if (positions == communicator.size()) return;
+  const std::string gpu = comm::broadcast_text(communicator, gpu_);
+  comm::broadcast_value(communicator, capability_, 0);
+  if (!own_) gpu_ = gpu;
 }
 
 void RankDevice::warn_of_sharing() const {

@@ -28,4 +28,13 @@ int cuda_capability(const Device& device);
 // Names the physical device (its UUID), so that ranks can see whether they share one.
 std::string cuda_identity(const Device& device);
 
+// What this process sees, without taking any of it.
+struct CudaSummary {
+  int devices = 0;
+  int pairs_without_peers = 0;  // of which neither may read the other's memory
+  std::string names;            // "2 x NVIDIA H100 80GB HBM3"
+  std::string problem;          // why there are none
+};
+CudaSummary summarise_cuda_devices();
+
 }  // namespace lockstep
