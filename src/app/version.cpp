@@ -14,9 +14,9 @@ std::string version_text() {
       "MPI       {}\n"
       "HDF5      {}\n"
       "oneDNN    {}\n"
-      "CUDA      no\n"
+      "CUDA      {}\n"
       "CPU       {}, {}",
-      kVersion, kCommit, kCompiler, kBuildType, kMpi, kHdf5, kOneDnn, cpu_model(),
+      kVersion, kCommit, kCompiler, kBuildType, kMpi, kHdf5, kOneDnn, kCuda, cpu_model(),
       name_of(detected_isa()));
 }
 
