@@ -1,4 +1,6 @@
 // What devices this process sees.
+#include <fmt/format.h>
+
 #include <map>
 
 #include "device/cuda/cuda_call.h"
