@@ -20,7 +20,7 @@ start_long() {  # ranks, overrides
 }
 finished() { status=0; wait "$job" || status=$?; }
 gone() {  # mpirun may leave a moment before the ranks that it has killed
-  for _ in $(seq 30); do
+  for _ in $(seq 100); do
     kill -0 "${ranks[@]}" 2> /dev/null || return 0
     sleep 0.1
   done
