@@ -16,6 +16,11 @@ std::int64_t AccompaniedFold::next(int stream) {
   return lane;
 }
 
+const LaneCuts* AccompaniedFold::deal_between_nodes() {
+  const Presence presence(&thread_);
+  return fold_->deal_between_nodes();
+}
+
 float* AccompaniedFold::leaf(int stream, std::int64_t lane, int bucket) {
   const Presence presence(&thread_);
   return fold_->leaf(stream, lane, bucket);

@@ -20,6 +20,7 @@ class AccompaniedFold final : public Fold {
   std::int64_t next(int stream) override;
   std::vector<LaneRange> home(int stream) const override { return fold_->home(stream); }
   void keep_lanes() override { fold_->keep_lanes(); }
+  const LaneCuts* deal_between_nodes() override;
   LaneMoves moves() const override { return fold_->moves(); }
   float* leaf(int stream, std::int64_t lane, int bucket) override;
   void open(int stream, Stream& work) override;

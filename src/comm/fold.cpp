@@ -1,6 +1,7 @@
 #include "lockstep/comm/fold.h"
 
 #include "accompanied_fold.h"
+#include "dealt_fold.h"
 #include "device_engine.h"
 #include "device_messages.h"
 #include "host_engine.h"
@@ -63,6 +64,12 @@ class Placement {
                                          messages_);
   }
   std::string path() const;
+  bool deals_between_nodes() const { return plan_->deals_between_nodes(); }
+  std::unique_ptr<Fold> dealt_fold(const FoldArithmetic& arithmetic) {
+    std::string how = path();
+    return std::make_unique<DealtFold>(communicator_, std::move(plan_), std::move(window_),
+                                       messages_, arithmetic, std::move(how));
+  }
 
  private:
   bool make_window();
@@ -234,6 +241,7 @@ std::unique_ptr<Fold> make_alone(Communicator& communicator, const FoldLayout& l
   }
   if (layout.leaves == Leaves::kInRounds) {
     return make_round_fold(communicator, layout, arithmetic, device.device);
+  if (placement.deals_between_nodes()) return placement.dealt_fold(arithmetic);
   }
   Placement placement(communicator, layout, device.device);
   std::string path = placement.path();

@@ -12,7 +12,7 @@ constexpr double kClosingSeconds = 10;  // a peer that has not closed by then ne
 }  // namespace
 
 FoldContext::FoldContext(std::unique_ptr<FoldPlan> plan_, std::unique_ptr<SharedWindow> window,
-                         std::unique_ptr<DeviceWindows> devices_, MPI_Comm messages_)
+                         std::unique_ptr<DeviceWindows> devices_, MPI_Comm messages_, bool lent)
     : owned_plan(std::move(plan_)),
       plan(*owned_plan),
       devices(std::move(devices_)),
@@ -21,7 +21,8 @@ FoldContext::FoldContext(std::unique_ptr<FoldPlan> plan_, std::unique_ptr<Shared
       local(plan.topology.local()),
       locals(plan.topology.local_ranks()),
       home(plan.layout.blocks.size()),
-      messages(messages_) {
+      messages(messages_),
+      lent_(lent) {
   if (plan.moving()) claims.emplace(plan, memory);
   if (plan.values_travel()) {
     const Shards shards(plan.layout, plan.topology.ranks());
@@ -58,7 +59,7 @@ FoldContext::~FoldContext() {
   exchange.reset();
   values.reset();
   const bool orderly = std::uncaught_exceptions() == 0;
-  if (messages != MPI_COMM_NULL && orderly) MPI_Comm_free(&messages);
+  if (messages != MPI_COMM_NULL && orderly && !lent_) MPI_Comm_free(&messages);
   if (pinned_) devices->device().unpin(memory.window(local));
   if (!devices || locals == 1) return;
   devices->close_peers();

@@ -17,9 +17,10 @@ namespace lockstep::comm {
 
 class FoldContext {
  public:
-  // messages: a communicator of its own over all ranks, or MPI_COMM_NULL on one node.
+  // messages: a communicator of its own over all ranks, or MPI_COMM_NULL on one node. lent: it
+  // outlives the context, which otherwise frees it.
   FoldContext(std::unique_ptr<FoldPlan> plan, std::unique_ptr<SharedWindow> window,
-              std::unique_ptr<DeviceWindows> devices, MPI_Comm messages);
+              std::unique_ptr<DeviceWindows> devices, MPI_Comm messages, bool lent = false);
   ~FoldContext();
   FoldContext(const FoldContext&) = delete;
   FoldContext& operator=(const FoldContext&) = delete;
@@ -45,6 +46,7 @@ class FoldContext {
   Pages inbox_;
   Buffer device_inbox_;
   bool pinned_ = false;
+  const bool lent_;
 };
 
 }  // namespace lockstep::comm

@@ -1,7 +1,9 @@
 #include "fold_memory.h"
 
 #include <algorithm>
+#include <bit>
 
+#include "lockstep/core/error.h"
 #include "lockstep/device/tree_arithmetic.h"
 #include "pages.h"
 #include "step_program.h"
@@ -13,10 +15,11 @@ Range overlap(const Range& a, const Range& b) {
   return begin < end ? Range{begin, end} : Range{};
 }
 
-FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn where_)
+FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn where_,
+                   const std::vector<LaneRange>& cut)
     : topology(topology_),
       layout(layout_),
-      lanes(cut_lanes(layout.lanes, topology.ranks())),
+      lanes(cut.empty() ? cut_lanes(layout.lanes, topology.ranks()) : cut),
       blocks(find_blocks(layout)),
       where(where_) {
   for (int node = 0; node < topology.nodes(); ++node) {
@@ -34,6 +37,9 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   }
   if (layout.dealing != Dealing::kFixed) plan_moves();
   local_program = moving() ? StepProgram(node_lanes(), layout.lanes).program()
+  if (layout.dealing == Dealing::kMeasured && several_nodes() && !layout.buckets.empty() &&
+      layout.lanes > topology.ranks())
+    limits = deal_limits(topology, layout.lanes);
                            : make_program(local_nodes, layout.lanes);
   owner_program = make_program(owner_nodes, layout.lanes);
   for (int l = 0; l < topology.local_ranks(); ++l) {
@@ -44,20 +50,11 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   for (int node = 0; node < topology.nodes(); ++node) {
     if (node == topology.node()) continue;
     for (int b = 0; b < buckets(); ++b) {
-      inbox_floats += rows(node).floats(shard(b, topology.position).size());
+      inbox_floats += rows_floats(node, shard(b, topology.position).size());
     }
   }
-  std::int64_t tile = 0;
-  for (const Range& block : layout.blocks) tile = std::max(tile, block.size());
-  tile = static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile), 64));
-  int narrow_rows = 0;  // unpacked to a tile each
-  for (const PieceRows& rows : rows_) narrow_rows += several_nodes() ? rows.narrow_rows() : 0;
-  const int tiles = where == SumsIn::kHost
-                        ? std::max(local_program.scratch, owner_program.scratch + narrow_rows)
-                    : where == SumsIn::kStaged ? owner_program.scratch
-                                               : 0;
-  tile_bytes = static_cast<std::size_t>(tiles * tile) * sizeof(float);
-  record_bytes = several_nodes() ? static_cast<std::size_t>(layout.lanes) * layout.record_bytes : 0;
+  plan_tiles();
+  record_bytes = several_nodes() ? static_cast<std::size_t>(layout.lanes) * record_stride() : 0;
   if (values_travel()) {
     values = OwnedValues(Shards(layout, topology.ranks()));
     value_bytes = layout.blocks.size() * sizeof(double);
@@ -68,10 +65,41 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
                   sizeof(float);
 }
 
-// Where there is but one stream nothing moves.
+void FoldPlan::plan_tiles() {
+  std::int64_t tile = 0;
+  for (const Range& block : layout.blocks) tile = std::max(tile, block.size());
+  tile = static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile), 64));
+  int narrow_rows = 0;  // unpacked to a tile each
+  for (const PieceRows& rows : rows_) narrow_rows += several_nodes() ? rows.narrow_rows() : 0;
+  int local_tiles = local_program.scratch, owner_tiles = owner_program.scratch + narrow_rows;
+  if (deals_between_nodes()) {  // of any cut: a sum waits at each level of the tree at most
+    local_tiles = most_canonical(limits.node[topology.node()]);
+    owner_tiles = std::bit_width(static_cast<std::uint64_t>(layout.lanes));
+    for (const std::int64_t most : limits.node) owner_tiles += most_canonical(most);
+    LOCKSTEP_CHECK(local_tiles >= local_program.scratch &&
+                       owner_tiles >= owner_program.scratch + narrow_rows,
+                   "a cut needs more tiles than were planned");
+  }
+  const int tiles = where == SumsIn::kHost     ? std::max(local_tiles, owner_tiles)
+                    : where == SumsIn::kStaged ? owner_tiles
+                                               : 0;
+  tile_bytes = static_cast<std::size_t>(tiles * tile) * sizeof(float);
+}
+
+// Where lanes are dealt between nodes, as many as any cut may have.
+std::int64_t FoldPlan::rows_floats(int node, std::int64_t n) const {
+  return deals_between_nodes() ? most_canonical(limits.node[node]) * n : rows(node).floats(n);
+}
+
+std::int64_t FoldPlan::most_lanes(int local) const {
+  return deals_between_nodes() ? moves.most_lanes : stores[local].lanes.size();
+}
+
+// Where there is but one stream nothing moves, unless other nodes give it lanes.
 void FoldPlan::plan_moves() {
-  if (topology.local_ranks() * layout.streams == 1 || layout.buckets.empty()) return;
-  moves = make_moves(layout, stores);
+  const bool alone = topology.local_ranks() * layout.streams == 1;
+  if ((alone && !deals_between_nodes()) || layout.buckets.empty()) return;
+  moves = make_moves(layout, stores, deals_between_nodes() ? limits.rank[topology.node()] : 0);
   for (RankStores& rank : stores) {
     rank.slots = layout.streams * moves.slots();
     rank.remaining.clear();
@@ -101,7 +129,7 @@ std::size_t FoldPlan::outbox_of(int local) const {
   if (!several_nodes()) return 0;
   std::int64_t floats = 0;
   for (int b = 0; b < buckets(); ++b) {
-    floats += rows(topology.node()).floats(part(topology.node(), b, local).size());
+    floats += rows_floats(topology.node(), part(topology.node(), b, local).size());
   }
   return static_cast<std::size_t>(floats) * sizeof(float);
 }
@@ -134,10 +162,9 @@ WindowLayout FoldPlan::window_of(int local) const {
   w.recorded = place(sizeof(Flag), 64);
   w.closed = place(on_device() ? sizeof(Flag) : 0, 64);
   w.claims = place(moving() ? layout.streams * sizeof(ClaimWord) : 0, 64);
-  w.lanes = place(
-      moving() ? static_cast<std::size_t>(stores[local].lanes.size()) * sizeof(LaneState) : 0, 64);
-  w.record_set =
-      round_up(static_cast<std::size_t>(stores[local].lanes.size()) * layout.record_bytes, 64);
+  const auto lanes_here = static_cast<std::size_t>(most_lanes(local));
+  w.lanes = place(moving() ? lanes_here * sizeof(LaneState) : 0, 64);
+  w.record_set = round_up(lanes_here * layout.record_bytes, 64);
   w.records = place(2 * w.record_set, 64);
   w.block_values = place(values_travel() ? 0 : layout.blocks.size() * sizeof(double), 64);
   w.slot_bytes = round_up(static_cast<std::size_t>(layout.flat_elements) * sizeof(float), kPage);

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "fold_plan.h"
+#include "lane_dealer.h"
 #include "lockstep/comm/communicator.h"
 #include "lockstep/comm/fold.h"
 #include "owned_values.h"
+#include "pages.h"
 #include "piece_rows.h"
 
 namespace lockstep::comm {
@@ -22,10 +24,14 @@ struct alignas(64) Flag {
 struct alignas(64) ClaimWord {
   std::atomic<std::uint64_t> word;
 };
+// How long a lane of a step has run, and on which rank.
+struct LaneTime {
+  std::int64_t nanoseconds = 0, position = 0;
+};
 // Of a lane, with its home rank.
 struct LaneState {
   std::atomic<std::uint64_t> taken;  // the step, and where the leaf of a lane lies that was taken
-  std::int64_t nanoseconds[2];       // that it has run, for odd and even steps
+  LaneTime time[2];                  // for odd and even steps
 };
 
 // Where the sums are made. kHost: all in the windows. kDevice: slots, outbox and results lie on the
@@ -64,7 +70,10 @@ struct DeviceLayout {
 
 // All that is planned for one rank's node.
 struct FoldPlan {
-  FoldPlan(const Topology& topology, const FoldLayout& layout, SumsIn where = SumsIn::kHost);
+  // cut: the lanes by position where they are dealt between nodes; empty: as cut_lanes() says.
+  // Memory is planned for any such cut, in the same places.
+  FoldPlan(const Topology& topology, const FoldLayout& layout, SumsIn where = SumsIn::kHost,
+           const std::vector<LaneRange>& cut = {});
 
   bool several_nodes() const { return topology.nodes() > 1; }
   int buckets() const { return static_cast<int>(layout.buckets.size()); }
@@ -78,6 +87,12 @@ struct FoldPlan {
   int canonical(int node) const { return rows_[node].size(); }
   // Lanes of this rank's node move between its streams.
   bool moving() const { return moves.depth > 0; }
+  bool deals_between_nodes() const { return !limits.node.empty(); }
+  // Of a lane's record in the small message: its time travels with it where all ranks deal by it.
+  std::size_t time_at() const { return round_up(layout.record_bytes, alignof(LaneTime)); }
+  std::size_t record_stride() const {
+    return deals_between_nodes() ? time_at() + sizeof(LaneTime) : layout.record_bytes;
+  }
   LaneRange node_lanes() const { return {stores.front().lanes.begin, stores.back().lanes.end}; }
   std::int64_t largest_bucket() const;
   int scratch_buckets() const;
@@ -92,6 +107,7 @@ struct FoldPlan {
   std::vector<LaneRange> lanes;      // by position
   std::vector<BucketBlocks> blocks;  // by bucket
   std::vector<RankStores> stores;    // by local rank
+  DealLimits limits;                 // none: lanes stay on their nodes
   MovePlan moves;
   std::vector<WindowLayout> windows;  // by local rank
   std::vector<DeviceLayout> devices;  // by local rank
@@ -108,6 +124,9 @@ struct FoldPlan {
 
  private:
   void plan_moves();
+  void plan_tiles();
+  std::int64_t rows_floats(int node, std::int64_t n) const;  // of n elements, at most
+  std::int64_t most_lanes(int local) const;
   WindowLayout window_of(int local) const;
   DeviceLayout device_of(int local) const;
   std::size_t outbox_of(int local) const;

@@ -109,11 +109,13 @@ RankStores make_stores(const FoldLayout& layout, LaneRange lanes) {
   return stores;
 }
 
-MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home) {
+MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home,
+                    std::int64_t most_lanes) {
   MovePlan moves;
   if (layout.dealing == Dealing::kMeasured) {
     const std::int64_t lanes = home.back().lanes.end - home.front().lanes.begin;
-    moves.most_lanes = most_dealt(lanes, static_cast<int>(home.size()));
+    moves.most_lanes =
+        most_lanes > 0 ? most_lanes : most_dealt(lanes, static_cast<int>(home.size()));
     for (const RankStores& stores : home)
       moves.most_lanes = std::max(moves.most_lanes, stores.lanes.size());
     moves.depth = most_canonical((moves.most_lanes + layout.streams - 1) / layout.streams);

@@ -56,8 +56,10 @@ struct MovePlan {
   int first_slot(int stream) const { return stream * slots(); }
   int taken_slot(int stream, int taken) const { return first_slot(stream) + depth + taken; }
 };
-// home: what the ranks of the node own where nothing moves.
-MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home);
+// home: what the ranks of the node own where nothing moves. most_lanes, kMeasured: that a rank may
+// own; 0: as a node of so many lanes deals them.
+MovePlan make_moves(const FoldLayout& layout, const std::vector<RankStores>& home,
+                    std::int64_t most_lanes = 0);
 
 // The blocks of each bucket: bucket b has blocks [first[b], last[b]) of FoldLayout::blocks. Throws
 // (our bug) if a block crosses a bucket's end.

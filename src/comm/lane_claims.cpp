@@ -109,7 +109,7 @@ Claim LaneClaims::next(int stream) {
 }
 
 void LaneClaims::measured(std::int64_t lane, std::int64_t nanoseconds) {
-  state(lane).nanoseconds[step_ & 1] = nanoseconds;
+  state(lane).time[step_ & 1] = {nanoseconds, plan_.topology.position};
 }
 
 void LaneClaims::find_sources(StepProgram& program, std::vector<const float*>& sources) {
@@ -146,21 +146,22 @@ void LaneClaims::find_sources(StepProgram& program, std::vector<const float*>& s
 void LaneClaims::end_step() {
   if (dealer_) {
     for (std::int64_t lane = node_.begin; lane < node_.end; ++lane)
-      nanoseconds_[lane - node_.begin] = state(lane).nanoseconds[step_ & 1];
+      nanoseconds_[lane - node_.begin] = time(lane).nanoseconds;
     if (dealer_->measured(nanoseconds_)) deal();
   }
   ++step_;
   for (StreamState& s : streams_) s.taken = 0;
 }
 
+// Within a step, so nothing is allocated.
 void LaneClaims::deal() {
+  const int streams = plan_.layout.streams;
   std::int64_t begin = node_.begin;
   for (int l = 0; l < locals_; ++l) {
-    const LaneRange lanes{begin, begin + dealer_->loads()[l]};
-    begin = lanes.end;
-    const RankStores stores = make_stores(plan_.layout, lanes);
-    for (int s = 0; s < plan_.layout.streams; ++s)
-      owned_[l * plan_.layout.streams + s] = stores.streams[s].lanes;
+    const std::int64_t load = dealer_->loads()[l];
+    for (int s = 0; s < streams; ++s)
+      owned_[l * streams + s] = {begin + load * s / streams, begin + load * (s + 1) / streams};
+    begin += load;
   }
 }
 

@@ -29,6 +29,8 @@ class LaneClaims {
   Claim next(int stream);
   // The nanoseconds of a lane that this rank has run; before the lane's last push.
   void measured(std::int64_t lane, std::int64_t nanoseconds);
+  // Of a lane of the node in this step, when it has been run.
+  const LaneTime& time(std::int64_t lane) const { return state(lane).time[step_ & 1]; }
   // When all lanes of the node are claimed, and everything that says so can be seen: the node's
   // partial sums in lane order, as a program and as addresses of element 0 of the flat buffer.
   void find_sources(StepProgram& program, std::vector<const float*>& sources);

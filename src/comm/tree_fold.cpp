@@ -35,7 +35,7 @@ TreeFold::TreeFold(Waiter& waiter, std::unique_ptr<FoldContext> context,
   }
   if (exchange_) {
     record_messages_.emplace(context_->messages, plan_.topology, plan_.lanes,
-                             plan_.layout.record_bytes);
+                             plan_.record_stride());
   }
 }
 
@@ -242,9 +242,11 @@ void TreeFold::publish_records() {
   records_published_ = true;
   if (record_messages_) {
     const LaneRange& mine = plan_.stores[local_].lanes;
-    if (claims_) {
-      std::memcpy(record_messages_->record(mine.begin), record_at_home(mine.begin, round_),
-                  static_cast<std::size_t>(mine.size()) * plan_.layout.record_bytes);
+    for (std::int64_t lane = mine.begin; claims_ && lane < mine.end; ++lane) {
+      std::byte* const record = record_messages_->record(lane);
+      std::memcpy(record, record_at_home(lane, round_), plan_.layout.record_bytes);
+      if (!plan_.deals_between_nodes()) continue;
+      std::memcpy(record + plan_.time_at(), &claims_->time(lane), sizeof(LaneTime));
     }
     record_messages_->start();
     counters_.bytes_sent += record_messages_->bytes_per_step();
@@ -335,6 +337,12 @@ void TreeFold::finish(std::int64_t step) {
 }
 
 const void* TreeFold::record(std::int64_t lane) const { return record_place(lane, round_ - 1); }
+
+LaneTime TreeFold::time(std::int64_t lane) const {
+  LaneTime time;
+  std::memcpy(&time, record_messages_->record(lane) + plan_.time_at(), sizeof time);
+  return time;
+}
 
 const float* TreeFold::sum(int block) const {
   LOCKSTEP_CHECK(context_->home[block] >= 0, "block {} is owned on another node", block);

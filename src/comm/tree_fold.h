@@ -37,6 +37,8 @@ class TreeFold final : public Fold {
   void set_record(std::int64_t lane, const void* record) override;
   void finish(std::int64_t step) override;
   const void* record(std::int64_t lane) const override;
+  // FoldPlan::deals_between_nodes(): of any lane in the step that has ended.
+  LaneTime time(std::int64_t lane) const;
   const float* sum(int block) const override;
   double block_value(int block) const override { return *context_->value_place(block); }
   void release() override { publish(memory_.released(local_), round_ - 1); }

@@ -27,14 +27,16 @@ class FileLoader final : public Loader {
 
   std::int64_t steps_per_epoch() const override { return cuts_.steps; }
   std::int64_t window() const override { return options_.window; }
-  std::size_t window_bytes() const override {
+  std::size_t window_bytes(std::int64_t places) const override {
     if (store_) return store_->bytes();
     const auto cut = comm::cut_lanes(options_.lanes, communicator_.size());
-    return WindowStore::bytes_for(
-        cut[static_cast<std::size_t>(communicator_.topology().position)].size(), layout());
+    const std::int64_t mine =
+        cut[static_cast<std::size_t>(communicator_.topology().position)].size();
+    return WindowStore::bytes_for(std::max(mine, places), layout());
   }
 
-  void start(std::span<const comm::LaneRange> lanes_of_streams, Position at, bool move) override {
+  void start(std::span<const comm::LaneRange> lanes_of_streams, Position at, bool move,
+             std::int64_t places) override {
     LOCKSTEP_CHECK(prefetch_ == nullptr, "a loader starts once");
     std::vector<std::int64_t> lanes;
     for (const comm::LaneRange& range : lanes_of_streams)
@@ -43,18 +45,49 @@ class FileLoader final : public Loader {
     LOCKSTEP_CHECK(at.epoch >= 0 && at.step >= 0 && at.step < cuts_.steps, "step {}", at.step);
     const std::int64_t first = number_of(at.epoch, at.step * cuts_.per_step);
     const std::int64_t chunk = order_chunk(samples_.input(), samples_.target());
+    if (move && static_cast<std::int64_t>(lanes.size()) < places)
+      lanes.resize(static_cast<std::size_t>(places), kNoLane);
     store_ = std::make_unique<WindowStore>(communicator_, lanes, first, layout());
     lanes_move_ = move && store_->shared();
+    lanes_leave_ =
+        move && communicator_.topology().nodes() > 1 && communicator_.min(lanes_move_ ? 1 : 0) == 1;
     for (int part = 0; part < store_->parts(); ++part) {
       if (part != store_->local() && !lanes_move_) continue;
-      for (int i = 0; i < store_->lanes(part); ++i)
-        place_of_[store_->progress(part, i).lane] = {part, i};
+      auto& places_of_part = lane_at_.emplace_back();
+      for (int i = 0; i < store_->lanes(part); ++i) {
+        places_of_part.push_back(store_->progress(part, i).lane);
+        if (places_of_part.back() != kNoLane) place_of_[places_of_part.back()] = {part, i};
+      }
     }
     loose_ = std::make_unique<LooseRows>(samples_, options_, cuts_, chunk);
     prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_);
   }
 
   bool lanes_move() const override { return lanes_move_; }
+  bool lanes_leave() const override { return lanes_leave_; }
+
+  bool window_begins(Position at) const override {
+    return at.step == 0 ||
+           at.step * cuts_.per_step / cuts_.window != (at.step - 1) * cuts_.per_step / cuts_.window;
+  }
+
+  void deal(std::span<const comm::LaneRange> now, std::span<const comm::LaneRange> next,
+            Position at) override {
+    LOCKSTEP_CHECK(lanes_leave_ && window_begins(at), "step {} begins no window", at.step);
+    const comm::LaneRange here = of_node(now), coming = of_node(next);
+    const auto is_in = [](std::int64_t lane, const comm::LaneRange& range) {
+      return range.begin <= lane && lane < range.end;
+    };
+    for (auto known = place_of_.begin(); known != place_of_.end();) {
+      const auto [lane, place] = *known;
+      const bool stays = is_in(lane, here) || is_in(lane, coming);
+      if (!stays) give_place(place, kNoLane, 0);
+      known = stays ? std::next(known) : place_of_.erase(known);
+    }
+    take_places(here, at);
+    take_places(coming, next_edge(at));
+    communicator_.barrier();  // peers may look from here on
+  }
 
   void fill(std::int64_t lane, Position at, std::int64_t micro, void* input, std::int32_t* labels,
             float* targets) override {
@@ -92,9 +125,52 @@ class FileLoader final : public Loader {
   }
 
  private:
+  static constexpr std::int64_t kNoLane = -1;
   struct Place {  // of a lane's windows in the store
     int part = 0, index = 0;
   };
+
+  comm::LaneRange of_node(std::span<const comm::LaneRange> by_position) const {
+    const comm::Topology& topology = communicator_.topology();
+    const auto first = static_cast<std::size_t>(topology.node_begin[topology.node()]);
+    const auto end = static_cast<std::size_t>(topology.node_begin[topology.node() + 1]);
+    return {by_position[first].begin, by_position[end - 1].end};
+  }
+
+  // The first step whose first samples are of another window.
+  Position next_edge(Position at) const {
+    const std::int64_t position = (at.step * cuts_.per_step / cuts_.window + 1) * cuts_.window;
+    const std::int64_t step = (position + cuts_.per_step - 1) / cuts_.per_step;
+    return step < cuts_.steps ? Position{at.epoch, step} : Position{at.epoch + 1, 0};
+  }
+
+  void give_place(const Place& place, std::int64_t lane, std::int64_t first) {
+    lane_at_[static_cast<std::size_t>(place.part)][static_cast<std::size_t>(place.index)] = lane;
+    if (place.part == store_->local()) prefetch_->give_place(place.index, lane, first);
+  }
+
+  // All ranks of a node choose alike: for each lane that has none, a place of the part that has
+  // most of them free. Where none is, the lane is read on the caller's thread.
+  void take_places(const comm::LaneRange& lanes, Position from) {
+    for (std::int64_t lane = lanes.begin; lane < lanes.end; ++lane) {
+      if (place_of_.contains(lane)) continue;
+      Place best;
+      std::int64_t most = 0;
+      for (std::size_t part = 0; part < lane_at_.size(); ++part) {
+        const auto& places = lane_at_[part];
+        const auto free = std::count(places.begin(), places.end(), kNoLane);
+        if (free <= most) continue;
+        most = free;
+        best = {
+            static_cast<int>(part),
+            static_cast<int>(std::find(places.begin(), places.end(), kNoLane) - places.begin())};
+      }
+      if (most == 0) return;
+      give_place(best, lane, number_of(from.epoch, from.step * cuts_.per_step));
+      place_of_[lane] = best;
+    }
+  }
+
   bool left_behind(const Place& place, std::int64_t number) const {
     return number < store_->progress(place.part, place.index).released.load();
   }
@@ -138,8 +214,9 @@ class FileLoader final : public Loader {
   LoaderOptions options_;
   Samples samples_;
   Cuts cuts_;
-  std::map<std::int64_t, Place> place_of_;  // of lanes that this rank may read
-  bool lanes_move_ = false;
+  std::map<std::int64_t, Place> place_of_;          // of lanes that this rank may read
+  std::vector<std::vector<std::int64_t>> lane_at_;  // by part and place
+  bool lanes_move_ = false, lanes_leave_ = false;
   std::unique_ptr<WindowStore> store_;
   std::unique_ptr<LooseRows> loose_;
   std::unique_ptr<Prefetch> prefetch_;  // after all that its thread uses

@@ -45,6 +45,7 @@ int Prefetch::furthest_behind() const {
   std::int64_t least = 0;
   for (int i = 0; i < static_cast<int>(kept_.size()); ++i) {
     const LaneProgress& lane = store_.progress(store_.local(), i);
+    if (lane.lane.load(std::memory_order_relaxed) < 0) continue;
     const std::int64_t decoded = lane.decoded.load(std::memory_order_relaxed);
     if (decoded - lane.released.load(std::memory_order_acquire) >= WindowStore::kSlotsPerLane)
       continue;
@@ -53,13 +54,40 @@ int Prefetch::furthest_behind() const {
   return best;
 }
 
+int Prefetch::next_to_decode() {
+  const std::scoped_lock lock(places_);
+  return busy_ = stop_ ? -1 : furthest_behind();
+}
+
+void Prefetch::nobody_is_busy() {
+  const std::scoped_lock lock(places_);
+  busy_ = -1;
+  not_busy_.notify_all();
+}
+
+void Prefetch::is_decoded(int lane_index, std::int64_t number) {
+  store_.progress(store_.local(), lane_index)
+      .decoded.store(number + 1, std::memory_order_release);
+  nobody_is_busy();
+}
+
+void Prefetch::give_place(int lane_index, std::int64_t lane, std::int64_t first) {
+  std::unique_lock lock(places_);
+  not_busy_.wait(lock, [&] { return busy_ != lane_index; });
+  LaneProgress& place = store_.progress(store_.local(), lane_index);
+  place.released.store(first, std::memory_order_relaxed);
+  place.decoded.store(first, std::memory_order_relaxed);
+  place.lane.store(lane, std::memory_order_relaxed);
+  store_.signal(store_.local()).raise();
+}
+
 void Prefetch::work() {
   set_float_environment();
   PartSignal& signal = store_.signal(store_.local());
   try {
     while (!stop_) {
       const std::uint32_t seen = signal.seen();
-      const int index = stop_ ? -1 : furthest_behind();
+      const int index = next_to_decode();
       if (index < 0) {
         if (!stop_) signal.wait(seen);
         continue;
@@ -69,11 +97,12 @@ void Prefetch::work() {
       const std::int64_t number = std::max(lane.decoded.load(std::memory_order_relaxed),
                                            lane.released.load(std::memory_order_acquire));
       decode(index, number);
-      lane.decoded.store(number + 1, std::memory_order_release);
+      is_decoded(index, number);
       signal.raise();
     }
   } catch (const std::exception& error) {
     error_ = std::current_exception();
+    nobody_is_busy();
     store_.fail(error.what());
   }
 }

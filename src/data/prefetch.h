@@ -2,9 +2,11 @@
 // lane that is furthest behind first. It never calls MPI; its errors surface in wait().
 #pragma once
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <map>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -24,6 +26,10 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
+  // This rank's place for a lane is another lane's, whose windows from `first` on are decoded, or
+  // nobody's (-1). No rank reads the place's windows meanwhile.
+  void give_place(int lane_index, std::int64_t lane, std::int64_t first);
+
   // Blocks until the window is decoded, by this rank or the peer whose part it is; the windows of
   // the lane before it are given back. Throws the thread's error once the window can no longer
   // come. Adds the time blocked to `waited`.
@@ -32,7 +38,10 @@ class Prefetch {
 
  private:
   void work();
-  int furthest_behind() const;  // -1: all slots are full
+  int next_to_decode();  // marks it as busy; -1: all slots are full
+  void is_decoded(int lane_index, std::int64_t number);
+  void nobody_is_busy();
+  int furthest_behind() const;
   void decode(int lane_index, std::int64_t number);
   const EpochOrder& order_of(std::int64_t epoch);
 
@@ -41,6 +50,9 @@ class Prefetch {
   const Cuts cuts_;
   const std::int64_t chunk_;
   WindowStore& store_;
+  std::mutex places_;
+  std::condition_variable not_busy_;
+  int busy_ = -1;  // the place whose window is being decoded
   // Thread only:
   std::map<std::int64_t, EpochOrder> orders_;  // of the two epochs that lanes can be in
   std::vector<Samples::Kept> kept_;            // by lane

@@ -86,8 +86,8 @@ Slot WindowStore::slot(int part, int lane_index, std::int64_t number) const {
 bool WindowStore::await(int part, int lane_index, std::int64_t number, double& waited) const {
   LaneProgress& lane = progress(part, lane_index);
   const std::int64_t released = lane.released.load(std::memory_order_relaxed);
-  LOCKSTEP_CHECK(number >= released, "lane {} goes back from window {} to {}", lane.lane, released,
-                 number);
+  LOCKSTEP_CHECK(number >= released, "lane {} goes back from window {} to {}",
+                 lane.lane.load(), released, number);
   const PartHeader& owner = header(part);
   if (number > released) {
     lane.released.store(number, std::memory_order_release);

@@ -28,9 +28,10 @@ SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
                        std::size_t target_row_bytes);
 
 // Windows of a lane, numbered through the epochs: those before `released` may be overwritten, says
-// whoever reads the lane; those in [released, decoded) are there, says the part's owner.
+// whoever reads the lane; those in [released, decoded) are there, says the part's owner, who alone
+// gives a place to a lane, or to none (-1).
 struct alignas(64) LaneProgress {
-  std::int64_t lane = 0;
+  std::atomic<std::int64_t> lane;
   std::atomic<std::int64_t> released, decoded;
 };
 
@@ -38,8 +39,9 @@ class WindowStore {
  public:
   static constexpr int kSlotsPerLane = 2;
   static std::size_t bytes_for(std::int64_t lanes, const SlotLayout& layout);
-  // Collective. Window `first` of each lane is the next to be decoded. Falls back to private
-  // memory, with a warning, where /dev/shm is too small.
+  // Collective. Window `first` of each lane is the next to be decoded. A lane of -1 is a place for
+  // one that comes later. Falls back to private memory, with a warning, where /dev/shm is too
+  // small.
   WindowStore(comm::Communicator& communicator, const std::vector<std::int64_t>& lanes,
               std::int64_t first, const SlotLayout& layout);
 
@@ -48,7 +50,7 @@ class WindowStore {
   // Parts that this rank can reach, by local rank; its own is part local().
   int parts() const { return shared() ? ranks_ : 1; }
   int local() const { return shared() ? local_ : 0; }
-  int lanes(int part) const;
+  int lanes(int part) const;  // places for them
   LaneProgress& progress(int part, int lane_index) const;
   Slot slot(int part, int lane_index, std::int64_t number) const;
   PartSignal& signal(int part) const;  // of its lanes' progress, and of its end

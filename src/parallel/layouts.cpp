@@ -1,7 +1,6 @@
 #include "parallel/layouts.h"
 
 namespace lockstep::parallel {
-namespace {
 
 comm::Dealing dealing_of(Assignment assignment) {
   switch (assignment) {
@@ -14,8 +13,6 @@ comm::Dealing dealing_of(Assignment assignment) {
   }
   return comm::Dealing::kFixed;
 }
-
-}  // namespace
 
 comm::FoldLayout fold_layout(const ParameterTable& table, const BucketTable& buckets,
                              const Options& options, bool on_host) {

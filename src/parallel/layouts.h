@@ -8,6 +8,7 @@
 
 namespace lockstep::parallel {
 
+comm::Dealing dealing_of(Assignment assignment);
 comm::FoldLayout fold_layout(const ParameterTable& table, const BucketTable& buckets,
                              const Options& options, bool on_host);
 // Of the sharded strategy.

@@ -27,6 +27,10 @@ std::size_t lamb_bytes(const ParameterTable& table, std::size_t updated, bool sh
 
 }  // namespace
 
+std::int64_t lane_places(const comm::Topology& topology, const Options& options) {
+  return comm::lane_places(topology, options.lanes, dealing_of(options.assignment));
+}
+
 std::vector<nn::LedgerRow> planned_ledger(const comm::Topology& topology,
                                           const nn::Program& program,
                                           const optim::Options& optimizer_options,

@@ -29,7 +29,7 @@ std::string moves_text(const Options& options, bool moves) {
   if (options.assignment == Assignment::kStatic) return "";
   if (!moves) return "; they stay there, for lack of shared memory";
   if (options.assignment == Assignment::kAdaptive)
-    return "; dealt anew on each node when its ranks' speeds have changed";
+    return "; dealt anew when the ranks' speeds have changed";
   return fmt::format("; dealt by a queue on each node, at most {} extra", options.extra);
 }
 
@@ -206,3 +206,5 @@ std::vector<nn::LedgerRow> Synchronous::ledger() const {
 }
 
 }  // namespace lockstep::parallel
+  if (options_.assignment == Assignment::kAdaptive && topology.nodes() > 1)
+    line += fmt::format(", between nodes {} times", all.front().node_deals);

@@ -17,6 +17,7 @@ class Synchronous : public Strategy {
   std::vector<std::vector<comm::LaneRange>> home() const override;
   bool moves_lanes() const override { return moves_lanes_; }
   void keep_lanes() override;
+  const comm::LaneCuts* deal_between_nodes() override { return fold_->deal_between_nodes(); }
   std::int64_t run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) override;
   const comm::FoldCounters& counters() const override { return fold_->counters(); }
   std::vector<std::pair<std::string, std::string>> settings() const override;

@@ -33,7 +33,10 @@ Rows ledger(const PlanInputs& in, const parallel::Options& parallel) {
   for (nn::LedgerRow& row : program.ledger()) rows.push_back(std::move(row));
   const auto loader =
       data::make_loader(in.communicator, in.manifest, loader_options(run, in.task, run.data.train));
-  rows.push_back({"data windows", loader->window_bytes(), ""});
+  rows.push_back({"data windows",
+                  loader->window_bytes(
+                      parallel::lane_places(in.communicator.topology(), parallel_options(run))),
+                  ""});
   rows.push_back({"program and libraries", proportional_memory(), ""});
   return rows;
 }

@@ -100,6 +100,13 @@ std::vector<nn::LedgerRow> Session::ledger() const {
   for (const auto& part : {strategy->ledger(), model.program.ledger()})
     rows.insert(rows.end(), part.begin(), part.end());
   if (host.bytes() > 0)
+// Between nodes a lane moves at a window's edge, and is announced at the edge before.
+void Session::deal_lanes(data::Position at) {
+  if (!loader->lanes_leave() || !loader->window_begins(at)) return;
+  if (const comm::LaneCuts* cuts = strategy->deal_between_nodes())
+    loader->deal(cuts->now, cuts->next, at);
+}
+
     rows.push_back({"host copies", host.bytes(),
                     "of parameters and optimizer state, for checkpoints and digests", true});
   rows.push_back({"data windows", loader->window_bytes(),

@@ -47,6 +47,8 @@ struct Session {
 
   // For digest and checkpoint, as the device has it now.
   State state(const Progress& progress);
+  // Before the step at `at`, on all ranks: lanes may be dealt anew between nodes.
+  void deal_lanes(data::Position at);
   // What has been written into the tensors of state() or host reaches the device and the strategy.
   void restored();
   std::vector<nn::LedgerRow> ledger() const;

@@ -147,6 +147,7 @@ void Trainer::open_folder() {
     log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed);
 }
 
+  session_.deal_lanes(at_);
 void Trainer::check_resumed(const std::string& checkpoint) const {
   std::string changed;
   communicator_.together([&] {
@@ -170,7 +171,9 @@ void Trainer::start_loader() {
   for (const auto& of_stream : session_.strategy->home())
     lanes.insert(lanes.end(), of_stream.begin(), of_stream.end());
   parallel::Strategy& strategy = *session_.strategy;
-  session_.loader->start(lanes, at_, strategy.moves_lanes());
+  session_.loader->start(
+      lanes, at_, strategy.moves_lanes(),
+      parallel::lane_places(communicator_.topology(), parallel_options(run_)));
   if (strategy.moves_lanes() && !session_.loader->lanes_move()) strategy.keep_lanes();
 }
 

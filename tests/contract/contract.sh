@@ -180,6 +180,43 @@ moving() {  # lanes, arguments
   same "$reference" "$(uneven 4 "$@" --set assignment.kind=queue --set assignment.extra=1 --resume)" "queue, adaptive, queue, stopped after 13 and 31 steps"
 }
 
+# Lanes that are dealt between nodes, at the edges of windows, because all of a node's ranks are slow from step 3 on.
+between() {  # lanes, arguments
+  local lanes=$1 reference dir=$work/$case
+  shift
+  rm -rf "$dir"
+  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48 --set data.window=11
+  reference=$(digest 1 "$@")
+  echo "reference: $reference"
+  slowed() {  # slow ranks, ranks, nodes, arguments
+    local slow=$1 ranks=$2 nodes=$3 faults='' r
+    shift 3
+    for r in $slow; do faults+="slow rank=$r at=forward ms=20 step=3; "; done
+    LOCKSTEP_FAULT=$faults digest "$ranks" "$@" --set "parallel.pretend_nodes=$nodes"
+  }
+  dealt() {  # what: the run that was the last one
+    tail -n 8 "$log" | grep -qE 'between nodes [1-9]' || { echo "FAILED: $1: no lane has left its node"; exit 1; }
+  }
+  local way=("$@" --set assignment.kind=adaptive)
+  same "$reference" "$(slowed "0" 2 0,1 "${way[@]}")" "nodes of 1+1"
+  dealt "nodes of 1+1"
+  same "$reference" "$(slowed "0" 3 0,1,1 "${way[@]}" --set run.threads=2)" "nodes of 1+2, 2 threads"
+  dealt "nodes of 1+2, 2 threads"
+  same "$reference" "$(slowed "1 3" 4 0,1,0,1 "${way[@]}" --set parallel.strategy=sharded --set parallel.stage=1)" "nodes of 2+2, mixed, sharded, stage 1"
+  dealt "nodes of 2+2, stage 1"
+  same "$reference" "$(slowed "5" 6 0,0,0,1,1,2 "${way[@]}" --set parallel.bucket_bytes=4096 --set run.progress=on)" "nodes of 3+2+1, small buckets, a thread moves messages"
+  same "$reference" "$(slowed "0" 2 0,1 "${way[@]}" --set data.window=11 --set run.threads=3)" "nodes of 1+1, 3 threads"
+  local bf16
+  bf16=$(digest 1 "$@" --set precision.leaf=bf16)
+  same "$bf16" "$(slowed "2" 3 0,0,1 "${way[@]}" --set precision.leaf=bf16)" "nodes of 2+1, leaves in bf16"
+  dealt "nodes of 2+1, leaves in bf16"
+  # A resumed run begins with the even cut, wherever in a window it stopped.
+  way+=(--set "checkpoint.dir=$dir")
+  slowed "0" 2 0,1 "${way[@]}" --stop-after 17 > /dev/null
+  slowed "2" 3 0,1,1 "${way[@]}" --resume --stop-after 33 > /dev/null
+  same "$reference" "$(slowed "0 1" 4 0,0,1,1 "${way[@]}" --resume)" "stopped after 17 and 33 steps on 2 and 3 ranks"
+}
+
 case $case in
   data)
     # 1,003 samples (a prime's neighbour: nothing divides) of 12x12 in CSV would be slow; IDX it is.
@@ -292,6 +329,7 @@ case $case in
     done ;;
   assignment-mlp) moving 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   assignment-cnn) moving 12 "${cnn[@]}" --set train.accumulate=2 ;;
+  assignment-nodes) between 8 "${mlp[@]}" --set optimizer.clip=0.5 --set train.steps=40 ;;
   optimizers)
     for kind in sgd adam lamb; do
       set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0

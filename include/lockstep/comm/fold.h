@@ -46,18 +46,28 @@ enum class Leaves : std::uint8_t {
   kInRounds,
 };
 
-// Which rank runs a lane. What moves stays on its node; sums have the same bits.
+// Which rank runs a lane. Sums have the same bits.
 enum class Dealing : std::uint8_t {
   kFixed,     // as cut_lanes() says
-  kMeasured,  // dealt anew when the ranks' measured speeds have changed
-  kTaken,     // a stream that has none left takes lanes from others
+  kMeasured,  // dealt anew when the ranks' measured speeds have changed: on a node at any step,
+              // between nodes by Fold::deal_between_nodes()
+  kTaken,     // a stream that has none left takes lanes from others of its node
 };
 // What has moved so far.
 struct LaneMoves {
-  std::int64_t run = 0;    // lanes that this rank has run
-  std::int64_t taken = 0;  // kTaken: of those, from other streams
-  std::int64_t deals = 0;  // kMeasured: how often lanes were dealt anew on this rank's node
+  std::int64_t run = 0;         // lanes that this rank has run
+  std::int64_t taken = 0;       // kTaken: of those, from other streams
+  std::int64_t deals = 0;       // kMeasured: how often lanes were dealt anew on this rank's node
+  std::int64_t node_deals = 0;  // and between nodes
 };
+// Dealing between nodes, by position, contiguous in order of positions: each rank's lanes from the
+// next step on, and from the next call of Fold::deal_between_nodes() on.
+struct LaneCuts {
+  std::vector<LaneRange> now, next;
+};
+// As many lanes as a rank should have room for where others run its node's lanes too: its own, or,
+// where lanes are dealt between nodes, its share of the most that its node may get.
+std::int64_t lane_places(const Topology& topology, std::int64_t lanes, Dealing dealing);
 
 // Where leaves are written and sums are read: by default the host.
 struct FoldDevice {
@@ -108,6 +118,10 @@ class Fold {
   virtual std::vector<LaneRange> home(int stream) const = 0;
   // Before the first step, on all ranks of a node alike: no lane leaves its home after all.
   virtual void keep_lanes() {}
+  // kMeasured: between two steps, on all ranks alike. What the last call announced takes effect,
+  // which is collective and makes the fold's plans anew; or another deal between nodes is announced
+  // where it is worth it. Null: neither.
+  virtual const LaneCuts* deal_between_nodes() { return nullptr; }
   virtual LaneMoves moves() const { return {}; }
   // Where stream writes bucket `b` of `lane`: an address such that element e of the flat buffer
   // (bucket.begin <= e < bucket.end) goes to leaf[e - bucket.begin]. The same until push(); on a

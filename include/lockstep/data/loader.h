@@ -59,11 +59,21 @@ class Loader {
   virtual std::int64_t window() const = 0;           // samples, as chosen
   // Starts prefetching for these lanes of this rank from `at`. Collective once, at start. move: the
   // ranks of a node will fill each other's lanes too, each lane in order and by one at a time.
+  // places: lanes for which this rank has room, where there are to be more.
   virtual void start(std::span<const comm::LaneRange> lanes_of_streams, Position at,
-                     bool move = false) = 0;
+                     bool move = false, std::int64_t places = 0) = 0;
   // Whether they may, after start(move): /dev/shm may be too small for windows that all can read.
   // The same on all ranks of a node.
   virtual bool lanes_move() const = 0;
+  // Whether that holds on all nodes, of which there are several: then lanes may leave their node.
+  virtual bool lanes_leave() const = 0;
+  // Whether this step's first samples are of another window than those of the step before. Of all
+  // lanes at once: their windows are equally long.
+  virtual bool window_begins(Position at) const = 0;
+  // Before a step with which a window begins, on all ranks alike: by position, the lanes from this
+  // step on, and from the next such step on, whose windows are decoded from now on. Collective.
+  virtual void deal(std::span<const comm::LaneRange> now, std::span<const comm::LaneRange> next,
+                    Position at) = 0;
   // Fills input [microbatch, sample...], float or int32 tokens, and the target (labels or values;
   // the other pointer may be null) of one accumulation `micro` of a lane. Called by one thread per
   // lane at a time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and
@@ -72,8 +82,8 @@ class Loader {
   virtual void fill(std::int64_t lane, Position at, std::int64_t micro, void* input,
                     std::int32_t* labels, float* targets) = 0;
   virtual const LoaderTimes& times() const = 0;  // as of now, until the next call
-  virtual std::size_t window_bytes()
-      const = 0;  // of this rank; before start(): as cut_lanes() deals
+  // Of this rank; before start(): as cut_lanes() deals, with room for so many lanes at least.
+  virtual std::size_t window_bytes(std::int64_t places = 0) const = 0;
 };
 std::unique_ptr<Loader> make_loader(comm::Communicator& communicator, const Manifest& manifest,
                                     const LoaderOptions& options);

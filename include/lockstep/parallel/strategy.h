@@ -100,6 +100,9 @@ class Strategy {
   // the program's stream 0.
   virtual std::vector<StateTensor> state() = 0;
   // The blocks that this position holds have been written from outside: first values, a checkpoint.
+  // Before a step with which a window of the data begins, on all ranks alike: whole nodes' lanes,
+  // as comm::Fold::deal_between_nodes() says.
+  virtual const comm::LaneCuts* deal_between_nodes() { return nullptr; }
   // Brings parameters to where they are read. Collective.
   virtual void restored() = 0;
 
@@ -159,3 +162,6 @@ std::unique_ptr<Strategy> make_strategy(comm::Communicator& communicator, Device
                                         const Options& options);
 
 }  // namespace lockstep::parallel
+// Lanes for whose decoded windows a rank should have room: comm::lane_places().
+std::int64_t lane_places(const comm::Topology& topology, const Options& options);
+
