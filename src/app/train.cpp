@@ -6,6 +6,9 @@
 #include "app/version.h"
 #include "lockstep/config/reference.h"
 #include "lockstep/config/run.h"
+#include "lockstep/core/crash.h"
+#include "lockstep/core/events.h"
+#include "lockstep/core/host.h"
 #include "lockstep/train/trainer.h"
 
 namespace lockstep::app {
@@ -17,11 +20,17 @@ struct TrainOptions {
   train::TrainRequest request;
 };
 
+// That record events, besides those that compute: of the reader, of messages, of checkpoints.
+constexpr int kMoreThreads = 4;
+
 ExitCode train_command(TrainOptions options, Context& context) {
   const Loaded loaded = load_run(context.ranks, "the run file " + options.file, [&](Loaded& mine) {
     mine.run = config::read_run(options.file, options.overrides);
     config::check_complete(mine.run, options.file);
+    events::begin(static_cast<std::size_t>(mine.run.log.events), mine.run.run.threads + kMoreThreads);
+    events::set_activity("connecting the ranks", -1);
   });
+  crash::install(fmt::format("rank {} (host {})", loaded.communicator->rank(), host_name()));
   options.request.resolved_toml = config::resolved_toml(loaded.run);
   options.request.parse_run = [](const std::string& toml, const std::string& name) {
     return config::parse_run(toml, name, {});

@@ -7,6 +7,7 @@
 #include "host_parts.h"
 #include "host_shards.h"
 #include "lockstep/core/clock.h"
+#include "lockstep/core/events.h"
 
 namespace lockstep::comm {
 
@@ -20,6 +21,7 @@ class HostStages {
 
   std::vector<const float*>& sources() { return parts_.sources(); }
   void run(Stage stage, int b) {
+    const events::Span span(events::Kind::kFold, name_of(stage), {.number = b});
     const ScopedTimer timer(seconds_);
     if (stage == Stage::kPart) {
       parts_.fold(b);
@@ -32,6 +34,10 @@ class HostStages {
   double seconds() const { return seconds_; }
 
  private:
+  static const char* name_of(Stage stage) {
+    if (stage == Stage::kPart) return "adding this node's part of bucket";
+    return stage == Stage::kShard ? "adding the nodes' parts of bucket" : "squares of bucket";
+  }
   float* first_tile() const { return reinterpret_cast<float*>(tiles_.data()); }
 
   Pages tiles_;

@@ -4,6 +4,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 
 namespace lockstep::comm {
 
@@ -54,6 +55,7 @@ bool LaneStores::push(int stream, std::int64_t lane, int bucket) {
   const Arrival& here = arrival(stream, lane);
   const bool rounds = layout_.leaf == LeafType::kBf16;
   if (rounds || !here.merges.empty()) {
+    const events::Span span(events::Kind::kFold, "merging lanes' bucket", {.number = bucket});
     const ScopedTimer timer(seconds_[stream].value);
     float* const arriving = leaf(stream, lane, bucket) - layout_.buckets[bucket].begin;
     // Block by block through all merges: a block stays in cache on its way up the tree.

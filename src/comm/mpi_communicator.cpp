@@ -8,6 +8,7 @@
 #include <map>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/log.h"
 #include "mpi_call.h"
 #include "shared_window.h"
@@ -112,6 +113,9 @@ void MpiCommunicator::find_topology(const CommOptions& options) {
 
 double MpiCommunicator::wait(const Awaited& awaited, const std::function<bool()>& ready) {
   const Presence presence(progress_thread());
+  if (ready()) return 0;
+  const events::Span span(events::Kind::kWait, awaited.what,
+                          {.step = awaited.step, .number = awaited.number});
   return spin_until([&] { return ready(); },
                     [&](double waited) {
                       serve_peers();
@@ -238,6 +242,7 @@ void MpiCommunicator::together(const std::function<void()>& body) {
 
 void MpiCommunicator::set_activity(const char* what, std::int64_t step) {
   watchdog_->set_activity(what, step);
+  events::set_activity(what, step);
 }
 
 }  // namespace lockstep::comm

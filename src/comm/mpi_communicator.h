@@ -44,6 +44,7 @@ class MpiCommunicator final : public Communicator, public Waiter {
   // From local rank 0 to the others of this node.
   void node_broadcast(std::span<std::byte> bytes);
   const std::string& host() const { return hosts_[rank_]; }
+  const std::vector<std::string>& hosts() const { return hosts_; }  // by rank
 
  private:
   std::int64_t reduce(std::int64_t value, MPI_Op op, const char* what);

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <csignal>
 
+#include "lockstep/core/crash.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/isa.h"
 
 namespace lockstep::comm {
@@ -25,6 +27,7 @@ ProgressThread::ProgressThread() {
   // Signals are for the own thread.
   sigset_t all, before;
   sigfillset(&all);
+  crash::leave_open(all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { run(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -76,6 +79,7 @@ void ProgressThread::look() {
 
 void ProgressThread::run() {
   set_float_environment();  // it adds
+  events::name_thread("messages");
   while (!ends_.load()) {
     const bool watching = watching_.load();
     if (watching) look();

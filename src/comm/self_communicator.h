@@ -5,6 +5,7 @@
 #include "lockstep/comm/communicator.h"
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "shared_window.h"
 #include "topology.h"
 #include "wait.h"
@@ -27,11 +28,16 @@ class SelfCommunicator final : public Communicator, public Waiter {
     return std::make_unique<PrivateWindow>(bytes);
   }
   void together(const std::function<void()>& body) override { body(); }
-  void set_activity(const char*, std::int64_t) override {}
+  void set_activity(const char* what, std::int64_t step) override {
+    events::set_activity(what, step);
+  }
 
   // Only a device can be behind; no such wait takes minutes.
   double wait(const Awaited& awaited, const std::function<bool()>& ready) override {
     constexpr double kPatience = 600;  // seconds
+    if (ready()) return 0;
+    const events::Span span(events::Kind::kWait, awaited.what,
+                            {.step = awaited.step, .number = awaited.number});
     const double start = seconds_now();
     while (!ready()) {
       LOCKSTEP_CHECK(seconds_now() - start < kPatience, "a run of one process waits for {}",

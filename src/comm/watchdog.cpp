@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/event_file.h"
 #include "lockstep/core/log.h"
 #include "lockstep/core/units.h"
 #include "mpi_call.h"
@@ -21,6 +22,12 @@ std::string where(const Awaited& awaited) {
   if (awaited.number >= 0) text += fmt::format(" {}", awaited.number);
   if (awaited.step >= 0) text += fmt::format(" of step {}", awaited.step);
   return text;
+}
+
+// Where to look for what each rank did last.
+std::string evidence() {
+  const std::string folder = events::folder();
+  return folder.empty() ? "" : fmt::format("; what each did last: lockstep trace {}", folder);
 }
 
 }  // namespace
@@ -71,6 +78,7 @@ void Watchdog::waiting(const Awaited& awaited, double waited_seconds) {
   const double now = seconds_now();
   if (now < next_beat_) return;
   next_beat_ = now + kBeatSeconds;
+  events::alive();
   mine().beat.fetch_add(1, std::memory_order_relaxed);
   answer_probes(nullptr);
   if (waited_seconds > setting_.limit_seconds && claim_report(waited_seconds)) {
@@ -146,6 +154,9 @@ void Watchdog::report(const Awaited& awaited, double waited_seconds) {
     seen.answers = block(l).beat.load(std::memory_order_relaxed) != beats[l];
   }
   sightings[setting_.rank].answers = true;
+  for (int r = 0; r < ranks; ++r)
+    if (!sightings[r].answers)
+      events::instant(events::Kind::kFailure, "missing", {.step = sightings[r].step, .peer = r});
   log::error(sentence(awaited, waited_seconds, sightings));
   abort_all(static_cast<int>(ExitCode::kHang));
 }
@@ -166,12 +177,13 @@ std::string Watchdog::sentence(const Awaited& awaited, double waited_seconds,
                   setting_.hosts[setting_.rank], seconds_text(waited_seconds), where(awaited));
   if (missing.empty()) {
     return waited +
-           "; every rank is there and waits, so they wait for each other: please report this";
+           "; every rank is there and waits, so they wait for each other: please report this" +
+           evidence();
   }
   return fmt::format(
       "{}; missing: {}. Look at those processes (stopped, swapping, stuck in a file system), or "
-      "raise run.watchdog if a step takes this long",
-      waited, missing);
+      "raise run.watchdog if a step takes this long{}",
+      waited, missing, evidence());
 }
 
 }  // namespace lockstep::comm

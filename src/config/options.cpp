@@ -278,6 +278,10 @@ Table log_table() {
                   "Seconds between progress lines when the output is not a terminal.")
                   .above(0));
   t.push_back(key("window", AT(log.window), "Steps per line of metrics.jsonl.").at_least(1));
+  t.push_back(key("events", AT(log.events),
+                  "Last events that are kept of each thread, in checkpoint.dir/events until the run "
+                  "ends well, for lockstep trace. 0: none.")
+                  .between(0, 1 << 24));
   return t;
 }
 

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "lockstep/core/crash.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/isa.h"
 
 namespace lockstep::data {
@@ -21,6 +23,7 @@ Prefetch::Prefetch(const Samples& samples, const LoaderOptions& options, const C
   // Signals are the main thread's: the new thread inherits a mask that blocks them all.
   sigset_t all, before;
   sigfillset(&all);
+  crash::leave_open(all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { work(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -83,6 +86,7 @@ void Prefetch::give_place(int lane_index, std::int64_t lane, std::int64_t first)
 
 void Prefetch::work() {
   set_float_environment();
+  events::name_thread("reader");
   PartSignal& signal = store_.signal(store_.local());
   try {
     while (!stop_) {
@@ -96,7 +100,11 @@ void Prefetch::work() {
       // Lanes may skip windows.
       const std::int64_t number = std::max(lane.decoded.load(std::memory_order_relaxed),
                                            lane.released.load(std::memory_order_acquire));
-      decode(index, number);
+      {
+        const events::Span span(events::Kind::kFile, "reading a window",
+                                {.number = static_cast<std::int32_t>(lane.lane)});
+        decode(index, number);
+      }
       is_decoded(index, number);
       signal.raise();
     }

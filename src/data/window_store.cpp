@@ -6,6 +6,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/log.h"
 
 namespace lockstep::data {
@@ -96,6 +97,8 @@ bool WindowStore::await(int part, int lane_index, std::int64_t number, double& w
   const auto here = [&] { return lane.decoded.load(std::memory_order_acquire) > number; };
   if (here()) return true;
   const ScopedTimer timer(waited);
+  const events::Span span(events::Kind::kWait, "the data's reader",
+                          {.number = static_cast<std::int32_t>(lane.lane)});
   while (true) {
     const std::uint32_t seen = owner.signal.seen();
     const bool failed = owner.failed.load(std::memory_order_acquire);

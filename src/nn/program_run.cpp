@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/ops/flat_math.h"
 #include "nn/program_impl.h"
 
@@ -86,7 +87,9 @@ void Program::Impl::run(std::span<const Pass> passes, int end_time) {
     source->begin_pass(end_time == train_end() ? static_cast<int>(uses.list.size())
                                                : uses.evaluation);
   }
+  events::Span span(events::Kind::kForward, "forward");
   for (int time = 0; time < end_time; ++time) {
+    if (time == schedule.loss_time()) span.next(events::Kind::kBackward, "loss and backward");
     const int use = options.held ? uses.at[time] : -1;
     if (use >= 0) hold(use, passes);
     for (const Pass& pass : passes) run_at(time, pass);

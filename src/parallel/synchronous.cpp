@@ -6,6 +6,7 @@
 
 #include "lockstep/comm/server_exchange.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/fault.h"
 #include "lockstep/ops/flat_math.h"
 #include "lockstep/ops/tree_arithmetic.h"
@@ -145,6 +146,7 @@ void Synchronous::refuse_non_finite(std::int64_t step) const {
 std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
                               std::span<StepOutcome> outcomes) {
   run_lanes(step, runner);
+  events::Span span(events::Kind::kFold, "the fold", {.step = step + 1});
   fault::pass("fold", step + 1);
   // People count steps from 1, as the digests do.
   fold_->finish(step + 1);
@@ -154,6 +156,7 @@ std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
   const double scale = judge(
       table_, optimizer_options_, step, [this](int block) { return fold_->block_value(block); },
       outcome);
+  span.next(events::Kind::kUpdate, "the update", {.step = step + 1});
   update(step, scale, 1 / static_cast<double>(options_.lanes * options_.accumulate));
   return 1;
 }

@@ -1,5 +1,6 @@
 #include "train/session.h"
 
+#include "lockstep/core/events.h"
 #include "lockstep/core/memory.h"
 #include "lockstep/core/philox.h"
 #include "train/memory_plan.h"
@@ -10,6 +11,7 @@ namespace {
 
 data::Manifest read_data(comm::Communicator& communicator, const Run& run, const std::string& split,
                          const DataFacts* facts) {
+  const events::Span span(events::Kind::kStart, "reading the dataset");
   communicator.set_activity("reading the dataset's statistics", 0);
   data::Manifest manifest = data::read_manifest(communicator, run.data.path);
   if (manifest.find(split) == nullptr) return manifest;  // make_task says so
@@ -31,6 +33,7 @@ Task task_of(const Run& run, const data::Manifest& manifest, const std::string& 
 // A batch that is larger than the split is refused in the words of the run file.
 std::unique_ptr<data::Loader> open_loader(comm::Communicator& communicator, const Run& run,
                                           const Model& model) {
+  const events::Span span(events::Kind::kStart, "opening the loader");
   check_batch(run, model.manifest);
   return data::make_loader(communicator, model.manifest,
                            loader_options(run, model.task, run.data.train));

@@ -1,0 +1,1 @@
+lockstep_benchmark(events SOURCES events.cpp LIBS core)
