@@ -37,6 +37,9 @@ std::string find_checkpoint(const std::string& path, bool best) {
   }
   if (!std::filesystem::is_directory(path)) return path;
   const auto found = best ? train::best_checkpoint(path) : train::newest_checkpoint(path);
+  if (!found && !best && train::has_checkpoints(path)) {
+    throw DataError("none of the checkpoints in {} is whole; bring one back from a copy", path);
+  }
   if (!found) {
     throw UserError("{} holds no {}checkpoint; it may belong to another run", path,
                     best ? "best " : "");

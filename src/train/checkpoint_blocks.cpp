@@ -1,6 +1,7 @@
 #include "train/checkpoint_blocks.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -13,9 +14,25 @@ std::size_t blocks_of(const State& state) {
   return state.table->blocks().size() * state.tensors.size();
 }
 
-std::vector<Stretch> my_stretches(const comm::Communicator& communicator, const State& state) {
-  const comm::Topology& topology = communicator.topology();
-  return stretches_of(*state.table, shares_of(state, topology.position, topology.ranks()));
+// Exponent bits that are all ones carry into the sign when one is added to the exponent.
+bool all_finite(std::span<const float> values) {
+  std::uint32_t carried = 0;
+  for (const float value : values)
+    carried |= (std::bit_cast<std::uint32_t>(value) & 0x7fffffffu) + 0x00800000u;
+  return (carried >> 31) == 0;
+}
+
+[[noreturn]] void refuse_values(const State& state, const BlockSpan& span, int block,
+                                std::span<const float> values) {
+  const Parameter& p = (*state.table)[span.parameter];
+  const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+  throw DataError(
+      "the state is not saved because {}/{} [{}] is {}; the last good checkpoint is kept: "
+      "resume from it with a lower optimizer.lr or with clipping",
+      state.tensors[span.tensor].name, p.name,
+      coordinates_text(p.shape,
+                       state.table->blocks()[block].begin - p.offset + (bad - values.begin())),
+      *bad);
 }
 
 void append(std::vector<std::byte>& bytes, const void* data, std::size_t size) {
@@ -66,18 +83,25 @@ std::vector<BlockRange> shares_of(const State& state, int position, int ranks) {
   return shares;
 }
 
-std::vector<Stretch> stretches_of(const ParameterTable& table,
-                                  const std::vector<BlockRange>& ranges) {
-  std::vector<Stretch> stretches;
+std::vector<BlockSpan> spans_of(const ParameterTable& table,
+                                const std::vector<BlockRange>& ranges) {
+  std::vector<BlockSpan> spans;
   for (const BlockRange& range : ranges) {
-    for (const Stretch& stretch : stretches_of(table, range)) stretches.push_back(stretch);
+    for (const BlockSpan& span : spans_of(table, range)) spans.push_back(span);
   }
-  return stretches;
+  return spans;
 }
 
-std::vector<Stretch> stretches_of(const ParameterTable& table, BlockRange range) {
+std::vector<HeldSpan> held_spans(const State& state, int position, int ranks) {
+  std::vector<HeldSpan> held;
+  for (const BlockSpan& span : spans_of(*state.table, shares_of(state, position, ranks)))
+    held.push_back({span, state.tensors[span.tensor].data + span.begin});
+  return held;
+}
+
+std::vector<BlockSpan> spans_of(const ParameterTable& table, BlockRange range) {
   const auto per_tensor = static_cast<std::int64_t>(table.blocks().size());
-  std::vector<Stretch> stretches;
+  std::vector<BlockSpan> spans;
   for (std::int64_t number = range.begin; number < range.end;) {
     const int tensor = static_cast<int>(number / per_tensor);
     const int first = static_cast<int>(number % per_tensor);
@@ -86,34 +110,56 @@ std::vector<Stretch> stretches_of(const ParameterTable& table, BlockRange range)
         std::min<std::int64_t>(table.end_block(parameter), first + (range.end - number)));
     const Block& last = table.blocks()[end - 1];
     const std::int64_t begin = table.blocks()[first].begin;
-    stretches.push_back({tensor, parameter, first, end, begin, last.begin + last.elements - begin});
+    spans.push_back({tensor, parameter, first, end, begin, last.begin + last.elements - begin});
     number += end - first;
   }
-  return stretches;
+  return spans;
 }
 
-std::vector<Hash128> hash_blocks(comm::Communicator& communicator, const State& state) {
-  std::vector<Hash128> mine;
-  for (const Stretch& s : my_stretches(communicator, state)) {
-    for (int b = s.first_block; b < s.end_block; ++b) {
+std::vector<Hash128> hash_spans(const State& state, std::span<const HeldSpan> spans,
+                                Numbers allowed) {
+  std::vector<Hash128> hashes;
+  for (const auto& [span, numbers] : spans) {
+    for (int b = span.first_block; b < span.end_block; ++b) {
       const Block& block = state.table->blocks()[b];
-      mine.push_back(hash_bytes(state.tensors[s.tensor].data + block.begin,
-                                static_cast<std::size_t>(block.elements) * sizeof(float)));
+      const std::span<const float> values(numbers + (block.begin - span.begin),
+                                          static_cast<std::size_t>(block.elements));
+      // Both while the block is in cache.
+      if (allowed == Numbers::kFinite && !all_finite(values)) refuse_values(state, span, b, values);
+      hashes.push_back(hash_bytes(values.data(), values.size_bytes()));
     }
   }
-  const std::vector<std::byte> all = communicator.gather_all(std::as_bytes(std::span(mine)));
-  LOCKSTEP_CHECK(all.size() == blocks_of(state) * sizeof(Hash128), "{} bytes of {} hashes",
-                 all.size(), blocks_of(state));
-  std::vector<Hash128> hashes(blocks_of(state));
-  const std::byte* next = all.data();
-  const int ranks = communicator.topology().ranks();
-  for (int position = 0; position < ranks; ++position) {
-    for (const BlockRange& share : shares_of(state, position, ranks)) {
-      const auto bytes = static_cast<std::size_t>(share.end - share.begin) * sizeof(Hash128);
-      std::memcpy(&hashes[share.begin], next, bytes);
-      next += bytes;
+  return hashes;
+}
+
+std::vector<Hash128> in_state_order(std::span<const std::byte> of_positions, const State& state,
+                                    int ranks) {
+  const std::size_t blocks = blocks_of(state);
+  LOCKSTEP_CHECK(of_positions.size() == blocks * sizeof(Hash128), "{} bytes of {} hashes",
+                 of_positions.size(), blocks);
+  const auto per_tensor = static_cast<std::int64_t>(state.table->blocks().size());
+  // Of each block the position that has hashed it: the bounds of the even shares, or its holder.
+  std::vector<std::int64_t> bounds;
+  for (int p = 0; p < ranks; ++p) bounds.push_back(share_of(per_tensor, p, ranks).end);
+  const auto each = [&](const auto& visit) {
+    for (std::size_t t = 0; t < state.tensors.size(); ++t) {
+      const std::vector<int>* const holders = state.tensors[t].holders;
+      int share = 0;
+      for (std::int64_t b = 0; b < per_tensor; ++b) {
+        while (b >= bounds[share]) ++share;
+        visit(holders != nullptr ? (*holders)[b] : share,
+              t * static_cast<std::size_t>(per_tensor) + static_cast<std::size_t>(b));
+      }
     }
-  }
+  };
+  std::vector<std::size_t> next(static_cast<std::size_t>(ranks) + 1, 0);
+  each([&](int position, std::size_t) { ++next[static_cast<std::size_t>(position) + 1]; });
+  for (std::size_t p = 1; p < next.size(); ++p) next[p] += next[p - 1];
+  std::vector<Hash128> hashes(blocks);
+  each([&](int position, std::size_t number) {
+    std::memcpy(&hashes[number], of_positions.data() + next[position]++ * sizeof(Hash128),
+                sizeof(Hash128));
+  });
   return hashes;
 }
 
@@ -127,32 +173,21 @@ Hash128 digest_of(std::span<const Hash128> hashes, const Progress& progress) {
 }
 
 Hash128 digest(comm::Communicator& communicator, const State& state) {
-  return digest_of(hash_blocks(communicator, state), state.progress);
+  const comm::Topology& topology = communicator.topology();
+  const auto mine = hash_spans(state, held_spans(state, topology.position, topology.ranks()));
+  const auto all = communicator.gather_all(std::as_bytes(std::span(mine)));
+  return digest_of(in_state_order(all, state, topology.ranks()), state.progress);
 }
 
-void refuse_non_finite(comm::Communicator& communicator, const State& state) {
-  communicator.together([&] {
-    for (const Stretch& s : my_stretches(communicator, state)) {
-      const float* values = state.tensors[s.tensor].data;
-      for (std::int64_t i = s.begin; i < s.begin + s.elements; ++i) {
-        if (std::isfinite(values[i])) continue;
-        const Parameter& p = (*state.table)[s.parameter];
-        throw DataError(
-            "the state is not saved because {}/{} [{}] is {}; the last good checkpoint is kept: "
-            "resume from it with a lower optimizer.lr or with clipping",
-            state.tensors[s.tensor].name, p.name, coordinates_text(p.shape, i - p.offset),
-            values[i]);
-      }
-    }
-    // Infinity is what "best" is before the first evaluation; NaN never is a sound value.
-    for (const auto& [name, value] : state.progress.reals) {
-      if (!std::isnan(value)) continue;
-      throw DataError(
-          "the state is not saved because its entry '{}' is NaN; the last good checkpoint "
-          "is kept: resume from it with a lower optimizer.lr or with clipping",
-          name);
-    }
-  });
+void refuse_nan(const Progress& progress) {
+  // Infinity is what "best" is before the first evaluation; NaN never is a sound value.
+  for (const auto& [name, value] : progress.reals) {
+    if (!std::isnan(value)) continue;
+    throw DataError(
+        "the state is not saved because its entry '{}' is NaN; the last good checkpoint "
+        "is kept: resume from it with a lower optimizer.lr or with clipping",
+        name);
+  }
 }
 
 std::string coordinates_text(const Shape& shape, std::int64_t index) {

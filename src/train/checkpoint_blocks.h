@@ -19,23 +19,32 @@ std::vector<BlockRange> shares_of(const State& state, int position, int ranks);
 // Contiguous, covers all, differs by at most one block between positions.
 BlockRange share_of(std::int64_t blocks, int position, int ranks);
 
-// A stretch of blocks that is contiguous in the flat buffer and in the file: part of one parameter.
-struct Stretch {
+// Blocks that are contiguous in the flat buffer and in the file: part of one parameter.
+struct BlockSpan {
   int tensor = 0, parameter = 0;
   int first_block = 0, end_block = 0;    // in the table
   std::int64_t begin = 0, elements = 0;  // in the flat buffer
 };
-std::vector<Stretch> stretches_of(const ParameterTable& table, BlockRange range);
-std::vector<Stretch> stretches_of(const ParameterTable& table,
-                                  const std::vector<BlockRange>& ranges);
+std::vector<BlockSpan> spans_of(const ParameterTable& table, BlockRange range);
+std::vector<BlockSpan> spans_of(const ParameterTable& table, const std::vector<BlockRange>& ranges);
 
-// Collective: the hashes of all blocks, each computed by one rank.
-std::vector<Hash128> hash_blocks(comm::Communicator& communicator, const State& state);
+// A span and where its numbers are: in the flat buffer, or in a copy of it.
+struct HeldSpan {
+  BlockSpan span;
+  const float* numbers = nullptr;
+};
+std::vector<HeldSpan> held_spans(const State& state, int position, int ranks);  // of its shares
+// The hashes of the spans' blocks, in their order. kFinite: DataError naming the first tensor and
+// index that may not be saved.
+enum class Numbers : std::uint8_t { kAny, kFinite };
+std::vector<Hash128> hash_spans(const State& state, std::span<const HeldSpan> spans,
+                                Numbers allowed = Numbers::kAny);
+// The hashes of every position's shares, one position after the other, brought into the state's
+// order.
+std::vector<Hash128> in_state_order(std::span<const std::byte> of_positions, const State& state,
+                                    int ranks);
 Hash128 digest_of(std::span<const Hash128> hashes, const Progress& progress);
-
-// Collective. DataError naming the first tensor and index (or progress entry) that may not be
-// saved.
-void refuse_non_finite(comm::Communicator& communicator, const State& state);
+void refuse_nan(const Progress& progress);  // DataError naming the entry
 
 // "12, 5": the coordinates of element `index` of a tensor of this shape.
 std::string coordinates_text(const Shape& shape, std::int64_t index);

@@ -23,8 +23,7 @@ void CheckpointData::read(int tensor, int first_block, int end_block, float* out
         hash_bytes(at, static_cast<std::size_t>(blocks[b].elements) * sizeof(float));
     if (found == index_.hash(tensor, b)) continue;
     throw DataError(
-        "{}: {} does not fit its checksum; the file is damaged: remove it, and --resume takes "
-        "the one before it",
+        "{}: {} does not fit its checksum; the file is damaged, older ones may be whole",
         index_.file.string(), block_text(index_, tensor, b));
   }
 }

@@ -9,6 +9,7 @@
 #include "lockstep/core/files.h"
 #include "lockstep/core/log.h"
 #include "lockstep/train/checkpoint.h"
+#include "train/checkpoint_seal.h"
 
 namespace lockstep::train {
 namespace {
@@ -82,18 +83,29 @@ void mark_best(const fs::path& checkpoint) {
   write_file_atomically(checkpoint.parent_path() / kBest, checkpoint.filename().string() + "\n");
 }
 
-void keep_newest(const fs::path& dir, int keep, const fs::path& written) {
+void keep_newest(const fs::path& dir, int keep, const fs::path& written,
+                 const std::vector<fs::path>& distrusted) {
   const std::optional<fs::path> best = best_checkpoint(dir);
-  const std::vector<Saved> saved = list_checkpoints(dir);
-  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < saved.size(); ++i) {
-    if (saved[i].file != written && saved[i].file != best) remove_or_warn(saved[i].file);
+  int whole = 0;  // and newer than the one that is looked at
+  for (const Saved& saved : list_checkpoints(dir)) {
+    if (whole >= std::max(keep, 1)) {
+      if (saved.file != written && saved.file != best) remove_or_warn(saved.file);
+    } else if (is_sealed(saved.file) &&
+               std::ranges::find(distrusted, saved.file) == distrusted.end()) {
+      ++whole;
+    }
   }
 }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& dir) {
-  const std::vector<Saved> saved = list_checkpoints(dir);
-  if (saved.empty()) return std::nullopt;
-  return saved.front().file;
+  for (const Saved& saved : list_checkpoints(dir)) {
+    try {
+      check_seal(saved.file);
+      return saved.file;
+    } catch (const Error&) {  // the one before it, then
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<fs::path> best_checkpoint(const fs::path& dir) {
@@ -110,6 +122,12 @@ void remove_checkpoints_except(const fs::path& dir, const fs::path& kept) {
   if (best_checkpoint(dir) != kept && fs::exists(dir / kBest)) remove_or_warn(dir / kBest);
   for (const Saved& saved : list_checkpoints(dir)) {
     if (saved.file.filename() != kept.filename()) remove_or_warn(saved.file);
+  }
+}
+
+void remove_checkpoints_after(const fs::path& dir, std::int64_t step) {
+  for (const Saved& saved : list_checkpoints(dir)) {
+    if (saved.step > step) remove_or_warn(saved.file);
   }
 }
 

@@ -72,9 +72,8 @@ class Reader {
   }
 
   [[noreturn]] void damaged(const std::string& name, const std::string& what) {
-    throw DataError(
-        "{}: {} {}; the file is damaged: remove it, and --resume takes the one before it",
-        path_.string(), name, what);
+    throw DataError("{}: {} {}; the file is damaged, older ones may be whole", path_.string(), name,
+                    what);
   }
 
  private:
@@ -84,10 +83,8 @@ class Reader {
     H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG);
     const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access.get());
     if (file < 0) {
-      throw DataError(
-          "{} is not a whole checkpoint (HDF5: {}); remove it, and --resume takes the one before "
-          "it",
-          path_.string(), hdf5_reason());
+      throw DataError("{} is not a whole checkpoint (HDF5: {}); older ones may be", path_.string(),
+                      hdf5_reason());
     }
     return file;
   }

@@ -77,7 +77,7 @@ void zero_padding(const State& state) {
 void read_shares(const CheckpointIndex& index, const State& state,
                  const std::vector<BlockRange>& shares) {
   const CheckpointData file(index);
-  for (const Stretch& s : stretches_of(*state.table, shares)) {
+  for (const BlockSpan& s : spans_of(*state.table, shares)) {
     const FlatTensor& tensor = state.tensors[s.tensor];
     const auto stored = std::ranges::find(index.tensors, tensor.name) - index.tensors.begin();
     file.read(static_cast<int>(stored), s.first_block, s.end_block, tensor.data + s.begin);

@@ -46,9 +46,7 @@ Hash128 hash_between(const FileDescriptor& file, const fs::path& path, std::uint
 }
 
 [[noreturn]] void not_whole(const fs::path& file, const char* why) {
-  throw DataError(
-      "{} is not a whole checkpoint: {}; remove it, and --resume takes the one before it",
-      file.string(), why);
+  throw DataError("{} is not a whole checkpoint: {}; older ones may be", file.string(), why);
 }
 
 // False if the file does not end in a seal.

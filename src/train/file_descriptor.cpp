@@ -17,6 +17,12 @@ FileDescriptor::FileDescriptor(const std::filesystem::path& path, int flags)
 
 FileDescriptor::~FileDescriptor() { ::close(fd_); }
 
+void FileDescriptor::sync(const std::filesystem::path& path) const {
+  // EINVAL: a file system that has nothing to flush.
+  if (::fsync(fd_) != 0 && errno != EINVAL)
+    throw UserError("cannot flush {}: {}", path.string(), std::strerror(errno));
+}
+
 void read_at(int fd, void* data, std::size_t bytes, std::uint64_t offset,
              const std::filesystem::path& path) {
   char* at = static_cast<char*>(data);

@@ -13,6 +13,7 @@ class FileDescriptor {
   FileDescriptor(const FileDescriptor&) = delete;
   FileDescriptor& operator=(const FileDescriptor&) = delete;
   int get() const { return fd_; }
+  void sync(const std::filesystem::path& path) const;  // to the disk; throws UserError naming path
 
  private:
   int fd_;

@@ -12,7 +12,8 @@ HostTensors::Untouched::Untouched(std::int64_t elements)
 
 void HostTensors::add(const parallel::StateTensor& tensor, std::int64_t elements) {
   float* host = tensor.data;
-  if (!device_.is_host() && !tensor.on_host && tensor.data != nullptr) {
+  const bool copied = !device_.is_host() && !tensor.on_host && tensor.data != nullptr;
+  if (copied) {
     Untouched& copy = memory_.emplace_back(elements);
     host = copy.data.get();
     if (tensor.runs == nullptr) {
@@ -24,7 +25,7 @@ void HostTensors::add(const parallel::StateTensor& tensor, std::int64_t elements
       }
     }
   }
-  tensors_.push_back({tensor.name, host, tensor.holders});
+  tensors_.push_back({tensor.name, host, tensor.holders, copied});
 }
 
 void HostTensors::fetch() {

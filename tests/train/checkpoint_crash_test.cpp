@@ -32,6 +32,8 @@ void save_until_killed(const fs::path& dir, int milliseconds) {
   char* argv[] = {program.data(), argument.data(), nullptr};
   pid_t child = 0;
   ASSERT_EQ(posix_spawn(&child, program.c_str(), nullptr, nullptr, argv, environ), 0);
+  for (int i = 0; i < 10000 && !newest_checkpoint(dir); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   ASSERT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "the program ended by itself";
   kill(child, SIGKILL);

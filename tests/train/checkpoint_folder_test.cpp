@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "lockstep/core/files.h"
+#include "train/checkpoint_folder.h"
 #include "train/scratch_folder.h"
 #include "train/train_state.h"
 
@@ -93,7 +94,8 @@ TEST(Folder, orders_by_number_and_ignores_other_names) {
   for (const char* file : {"step-9999999999.h5", "step-10000000000.h5", "step-0000000002.h5"}) {
     write_file_atomically(folder.path() / file, "");
   }
-  EXPECT_EQ(newest_checkpoint(folder.path())->filename(), "step-10000000000.h5");
+  EXPECT_EQ(list_checkpoints(folder.path()).front().file.filename(), "step-10000000000.h5");
+  EXPECT_EQ(newest_checkpoint(folder.path()), std::nullopt) << "none of them is whole";
   write_file_atomically(folder.path() / "best", "step-0000000003.h5\n");  // its file is gone
   EXPECT_EQ(best_checkpoint(folder.path()), std::nullopt);
   write_file_atomically(folder.path() / "best", "step-0000000002.h5\n");

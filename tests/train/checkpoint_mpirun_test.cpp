@@ -24,7 +24,8 @@ TEST(CheckpointAcrossRanks, is_the_same_file_and_is_read_by_any_number) {
                                                        TestState::text(), 3, false, &expected));
   for (int writers : {2, 3, 4}) {
     const fs::path dir = folder.path() / fmt::format("{}", writers);
-    const Ran saved = run_ranks(writers, "train_checkpoint_tool", "save " + in_shell(dir) + " 50");
+    const char* const verb = writers == 3 ? "save-beside " : "save ";
+    const Ran saved = run_ranks(writers, "train_checkpoint_tool", verb + in_shell(dir) + " 50");
     ASSERT_EQ(saved.code, 0) << saved.out;
     EXPECT_EQ(saved.out, expected.text()) << writers;
     const fs::path file = dir / "step-0000000050.h5";
@@ -74,8 +75,9 @@ TEST(CheckpointAcrossRanks, with_a_disk_full_for_one_rank_is_refused_by_all) {
   ASSERT_EQ(run_ranks(3, "train_checkpoint_tool", "save " + dir + " 50").code, 0);
   const std::string before = read_file(folder.path() / "step-0000000050.h5");
   for (int limited : {0, 2}) {
-    const Ran ran =
-        run_ranks(3, "train_checkpoint_tool", "save " + dir + " 51 " + std::to_string(limited));
+    const Ran ran = run_ranks(
+        3, "train_checkpoint_tool",
+        (limited == 0 ? "save " : "save-beside ") + dir + " 51 " + std::to_string(limited));
     EXPECT_THAT(ran.out, testing::StartsWith("exit 2: "));
     EXPECT_THAT(ran.out,
                 AllOf(HasSubstr("cannot save step-0000000051"), HasSubstr(folder.path().string()),

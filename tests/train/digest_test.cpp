@@ -96,17 +96,17 @@ TEST(Stretches, are_the_blocks_of_a_share_and_stay_inside_parameters) {
   for (int ranks : {1, 2, 3, 7}) {
     std::int64_t number = 0;
     for (int p = 0; p < ranks; ++p) {
-      for (const Stretch& stretch : stretches_of(s.table, share_of(3 * per_tensor, p, ranks))) {
-        EXPECT_EQ(stretch.tensor, number / per_tensor);
-        EXPECT_EQ(stretch.first_block, number % per_tensor);
+      for (const BlockSpan& span : spans_of(s.table, share_of(3 * per_tensor, p, ranks))) {
+        EXPECT_EQ(span.tensor, number / per_tensor);
+        EXPECT_EQ(span.first_block, number % per_tensor);
         std::int64_t elements = 0;
-        for (int b = stretch.first_block; b < stretch.end_block; ++b) {
-          EXPECT_EQ(s.table.blocks()[b].parameter, stretch.parameter);
+        for (int b = span.first_block; b < span.end_block; ++b) {
+          EXPECT_EQ(s.table.blocks()[b].parameter, span.parameter);
           elements += s.table.blocks()[b].elements;
         }
-        EXPECT_EQ(elements, stretch.elements);
-        EXPECT_EQ(s.table.blocks()[stretch.first_block].begin, stretch.begin);
-        number += stretch.end_block - stretch.first_block;
+        EXPECT_EQ(elements, span.elements);
+        EXPECT_EQ(s.table.blocks()[span.first_block].begin, span.begin);
+        number += span.end_block - span.first_block;
       }
     }
     EXPECT_EQ(number, 3 * per_tensor);

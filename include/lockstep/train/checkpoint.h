@@ -1,9 +1,11 @@
 // Checkpoints: one global HDF5 file that any number of ranks can read. Rank 0 creates the layout
 // (contiguous, early allocation), every rank pwrites its own blocks, all flush, agree, rename
-// (DESIGN.md 6). The digest is the run's identity in numbers (NUMERICS.md 14).
+// (train/checkpointer.h does it while steps go on). The digest is the run's identity in numbers
+// (NUMERICS.md 14).
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,6 +23,7 @@ struct FlatTensor {
   float* data = nullptr;  // element e lies at data[e], if this position holds it
   // By block: the position that holds it; null: every position holds all.
   const std::vector<int>* holders = nullptr;
+  bool copied = false;  // a copy of the device's, which nobody changes until it is fetched again
 };
 
 // Everything that can influence a later number, besides the flat tensors. Plain named numbers, so
@@ -55,10 +58,11 @@ std::filesystem::path write_checkpoint(comm::Communicator& communicator,
                                        const CheckpointText& text, int keep, bool is_best,
                                        Hash128* digest = nullptr);
 
-// The newest whole checkpoint in dir, or nullopt. (Temporary files are ignored.)
+// The newest checkpoint in dir whose structure fits its checksum (its numbers are not read), or
+// nullopt. (Temporary files are ignored.)
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& dir);
 std::optional<std::filesystem::path> best_checkpoint(const std::filesystem::path& dir);
-bool has_checkpoints(const std::filesystem::path& dir);
+bool has_checkpoints(const std::filesystem::path& dir);  // whole or damaged
 // For --overwrite, on one rank, after the first save: removes every other checkpoint of the folder
 // (and `best`, unless it names `kept`).
 void remove_checkpoints_except(const std::filesystem::path& dir, const std::filesystem::path& kept);
@@ -70,6 +74,17 @@ void remove_checkpoints_except(const std::filesystem::path& dir, const std::file
 enum class ReadScope { kAll, kListed };
 void read_checkpoint(comm::Communicator& communicator, const std::filesystem::path& file,
                      State& state, ReadScope scope = ReadScope::kAll);
+
+// Collective. Reads the newest checkpoint in dir, of at most `most` steps, that read_checkpoint()
+// finds sound, with a warning that names those passed over and the steps that are lost; no file:
+// dir holds none. DataError if it holds some and all are damaged.
+struct Restored {
+  std::filesystem::path file;
+  std::vector<std::filesystem::path> damaged;  // newer than it
+};
+Restored read_newest_checkpoint(comm::Communicator& communicator, const std::filesystem::path& dir,
+                                State& state,
+                                std::int64_t most = std::numeric_limits<std::int64_t>::max());
 
 // For one process, without MPI.
 bool is_checkpoint(const std::filesystem::path& file);  // ends as a whole checkpoint does
