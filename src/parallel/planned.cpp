@@ -27,7 +27,10 @@ std::size_t lamb_bytes(const ParameterTable& table, std::size_t updated, bool sh
 
 }  // namespace
 
+// What does not move is read by those who run it; servers, whose ranks may be more than the lanes,
+// run none.
 std::int64_t lane_places(const comm::Topology& topology, const Options& options) {
+  if (options.assignment == Assignment::kStatic) return 0;
   return comm::lane_places(topology, options.lanes, dealing_of(options.assignment));
 }
 
