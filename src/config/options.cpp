@@ -156,6 +156,7 @@ Table train_table() {
             const auto& name = std::get<std::string>(v);
             if (name != "loss") ops::make_metrics({name});
           }));
+  add_policy_keys(t);
   return t;
 }
 
@@ -221,6 +222,27 @@ void check_device(const Value& value) {
       text);
 }
 
+// "2h" in the file, seconds in the run; `words` stand for numbers that are no durations.
+template <class At>
+Option<Run> duration_key(const std::string& name, At at, Words<double> words, std::string help) {
+  Option<Run> o;
+  o.name = name.substr(name.find('.') + 1);
+  o.help = std::move(help);
+  o.may_be_empty = false;
+  const auto seconds = [name, words](const Value& v) {
+    const auto& text = std::get<std::string>(v);
+    const auto word = std::ranges::find(words, text, &std::pair<std::string, double>::first);
+    return word != words.end() ? word->second : duration(name, text);
+  };
+  o.check = [seconds](const Value& v) { seconds(v); };
+  o.set = [at, seconds](Run& run, const Value& v) { at(run) = seconds(v); };
+  o.get = [at, words](const Run& run) -> Value {
+    const auto word = std::ranges::find(words, at(run), &std::pair<std::string, double>::second);
+    return word != words.end() ? word->first : duration_text(at(run));
+  };
+  return o;
+}
+
 Table run_table() {
   Texts isas{"auto"};
   for (const Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kPlain}) isas.emplace_back(name_of(isa));
@@ -243,13 +265,21 @@ Table run_table() {
                   .at_least(0));
   t.push_back(key("mixed", AT(run.mixed),
                   "Allow machines that differ; equal bits are then no longer promised."));
+  t.push_back(duration_key("run.time_limit", AT(run.time_limit), {{"auto", -1}, {"off", 0}},
+                           "When the run has to be over: a time from its start (2h); auto: when "
+                           "its Slurm job ends; off. It stops before, with a checkpoint and exit "
+                           "code 75."));
+  t.push_back(duration_key("run.stop_before", AT(run.stop_before), {},
+                           "How long before its time limit a run stops, at least: a checkpoint and "
+                           "the steps between two looks at the clock must fit, as measured."));
   using comm::ProgressBy;
-  t.push_back(choice<Run>("progress", AT(run.progress),
-                          Words<ProgressBy>{{"auto", ProgressBy::kAuto},
-                                            {"on", ProgressBy::kThread},
-                                            {"off", ProgressBy::kCalls}},
-                          "A thread of each rank that moves messages while its lanes are computed; "
-                          "auto: with several nodes and a core to spare for each rank."));
+  t.push_back(choice<Run>(
+      "progress", AT(run.progress),
+      Words<ProgressBy>{
+          {"auto", ProgressBy::kAuto}, {"on", ProgressBy::kThread}, {"off", ProgressBy::kCalls}},
+      "A thread of each rank that moves messages while its lanes are computed; "
+      "auto: with several nodes and a core to spare for each rank."));
+  t.push_back(check_replicas_key());
   return t;
 }
 
@@ -259,13 +289,20 @@ Table checkpoint_table() {
       key("dir", AT(checkpoint.dir), "Folder of the checkpoints and metrics.jsonl. Empty: none."));
   Option<Run> every =
       key("every", AT(checkpoint.every),
-          "A time (30s, 10min, 2h), a number of steps or epochs (500steps, 1epoch), or end.");
+          "A time (30s, 10min, 2h), a number of steps or epochs (500steps, 1epoch), end, or auto: "
+          "by what a checkpoint is measured to cost and checkpoint.mtbf.");
   every.may_be_empty = false;
   every.check = [](const Value& v) { checkpoint_interval(std::get<std::string>(v)); };
   every.set = [](Run& run, const Value& v) {
     run.checkpoint.every = checkpoint_interval(std::get<std::string>(v));
   };
   t.push_back(std::move(every));
+  t.push_back(duration_key("checkpoint.mtbf", AT(checkpoint.mtbf), {},
+                           "Mean time between failures of one node, which every = auto divides by "
+                           "the number of nodes."));
+  t.push_back(key("background", AT(checkpoint.background),
+                  "Write checkpoints while steps go on, from a copy in memory that the ledger "
+                  "counts; false: steps wait until a checkpoint is whole."));
   t.push_back(
       key("keep", AT(checkpoint.keep), "Newest checkpoints that are kept, besides the best.")
           .between(1, 1000000));
@@ -278,10 +315,15 @@ Table log_table() {
                   "Seconds between progress lines when the output is not a terminal.")
                   .above(0));
   t.push_back(key("window", AT(log.window), "Steps per line of metrics.jsonl.").at_least(1));
-  t.push_back(key("events", AT(log.events),
-                  "Last events that are kept of each thread, in checkpoint.dir/events until the run "
-                  "ends well, for lockstep trace. 0: none.")
-                  .between(0, 1 << 24));
+  t.push_back(
+      key("events", AT(log.events),
+          "Last events that are kept of each thread, in checkpoint.dir/events until the run "
+          "ends well, for lockstep trace. 0: none.")
+          .between(0, 1 << 24));
+  t.push_back(
+      key("prometheus", AT(log.prometheus),
+          "File with the run's figures for Prometheus (node exporter's textfile collector), "
+          "written anew every log.every seconds. Empty: none."));
   return t;
 }
 

@@ -33,5 +33,8 @@ Words<Enum> named(std::initializer_list<Enum> values) {
 Table parallel_table();
 Table assignment_table();
 Table precision_table();
+// options_policy.cpp
+void add_policy_keys(Table& train);
+Option<Run> check_replicas_key();
 
 }  // namespace lockstep::config

@@ -2,10 +2,12 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <deque>
+#include <limits>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -26,6 +28,7 @@ struct Fault {
   Kind kind = Kind::kKill;
   std::string_view place;
   std::int64_t step = -1;  // -1: whichever is first
+  std::int64_t lane = -1;  // likewise
   std::int64_t milliseconds = 0;
   std::atomic<bool> over = false;
 
@@ -68,7 +71,7 @@ void arm_one(const std::string& text, const std::string& part, int rank) {
   std::string word;
   if (!(words >> word)) return;
   const Kind kind = static_cast<Kind>(index_in(kKinds, text, word, "kind of fault"));
-  std::int64_t of_rank = 0, step = -1, milliseconds = 0;
+  std::int64_t of_rank = -1, step = -1, lane = -1, milliseconds = 0;
   std::string_view place;
   while (words >> word) {
     const std::size_t sign = word.find('=');
@@ -78,21 +81,25 @@ void arm_one(const std::string& text, const std::string& part, int rank) {
       of_rank = number(text, value);
     } else if (name == "step") {
       step = number(text, value);
+    } else if (name == "lane") {
+      lane = number(text, value);
     } else if (name == "ms") {
       milliseconds = number(text, value);
     } else if (name == "at") {
       place = kPlaces[index_in(kPlaces, text, value, "place")];
     } else {
-      refuse(text, fmt::format("\"{}\" is not rank=, at=, step= or ms=", word));
+      refuse(text, fmt::format("\"{}\" is not rank=, at=, step=, lane= or ms=", word));
     }
   }
   if (place.empty()) refuse(text, "at= is missing");
   log::warn("a failure on purpose is armed: {}", part);
+  if (of_rank < 0) of_rank = lane < 0 ? 0 : rank;
   if (of_rank != rank) return;
   Fault& fault = faults.emplace_back();
   fault.kind = kind;
   fault.place = place;
   fault.step = step;
+  fault.lane = lane;
   fault.milliseconds = milliseconds;
 }
 
@@ -115,14 +122,20 @@ void pass(const char* place, std::int64_t step) {
   }
 }
 
-bool damages(const char* place, std::int64_t step, bool& flip) {
+bool damages(const char* place, std::int64_t step, bool& flip, std::int64_t lane) {
   if (faults.empty()) return false;
   for (Fault& fault : faults) {
-    if (fault.kind < Kind::kNan || !fault.due(place, step) || !fault.take()) continue;
+    if (fault.kind < Kind::kNan || (fault.lane >= 0 && fault.lane != lane)) continue;
+    if (!fault.due(place, step) || !fault.take()) continue;
     flip = fault.kind == Kind::kFlip;
     return true;
   }
   return false;
+}
+
+float damaged(float x, bool flip, int bit) {
+  if (!flip) return std::numeric_limits<float>::quiet_NaN();
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) ^ (1U << bit));
 }
 
 }  // namespace lockstep::fault

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lockstep/core/fault.h"
 #include "lockstep/core/units.h"
 #include "lockstep/ops/flat_math.h"
 
@@ -114,7 +115,13 @@ void GradientSink::written(int first, int /*end*/, Stream& stream) {
 
 void GradientSink::complete(int first, int /*end*/) {
   const int bucket = buckets_.of[first];
-  if (last_micro() && buckets_.buckets[bucket].first == first) fold_.push(stream_, lane_, bucket);
+  if (!last_micro() || buckets_.buckets[bucket].first != first) return;
+  if (damage_ != Damage::kNone) [[unlikely]] {
+    float& element = leaf(bucket)[table_[first].offset - buckets_.buckets[bucket].range.begin];
+    element = fault::damaged(element, damage_ == Damage::kFlip, 30);  // of the exponent
+    damage_ = Damage::kNone;
+  }
+  fold_.push(stream_, lane_, bucket);
 }
 
 void GradientSink::enter(int bucket) {

@@ -41,6 +41,9 @@ class GradientSink final : public nn::GradientSink {
 
   // The next pass is accumulation `micro` of this lane.
   void begin(std::int64_t lane, std::int64_t micro);
+  // The next leaf of this sink goes out with a number that is wrong: a failure on purpose. Where
+  // the leaf lies in the host's memory.
+  void damage(bool flip) { damage_ = flip ? Damage::kFlip : Damage::kNan; }
   float* address(int parameter) override;
   void written(int first, int end, Stream& stream) override;
   void complete(int first, int end) override;
@@ -51,6 +54,7 @@ class GradientSink final : public nn::GradientSink {
                            std::int64_t accumulate);
 
  private:
+  enum class Damage : std::uint8_t { kNone, kNan, kFlip };
   bool last_micro() const { return micro_ + 1 == accumulate_; }
   float* leaf(int bucket) const { return fold_.leaf(stream_, lane_, bucket); }
   void enter(int bucket);
@@ -65,6 +69,7 @@ class GradientSink final : public nn::GradientSink {
   std::int64_t lane_ = 0, micro_ = 0;
   int bucket_ = -1;
   float* base_ = nullptr;
+  Damage damage_ = Damage::kNone;
   Buffer sum_, addend_;
 };
 

@@ -63,6 +63,16 @@ std::vector<StateTensor> Sharded::state() {
   return tensors;
 }
 
+// Ranks of a node share one; on a device each has its own.
+std::vector<StateTensor> Sharded::copies() {
+  if (held_) return {};
+  if (on_device_) return {{"parameters", on_device_->data()}};
+  const bool first = communicator_.topology().local() == 0;
+  std::vector<StateTensor> tensors{{"parameters", first ? flat_->flat() : nullptr}};
+  tensors.back().on_host = true;
+  return tensors;
+}
+
 void Sharded::run_lanes(std::int64_t step, LaneRunner& runner) {
   if (!held_) return Synchronous::run_lanes(step, runner);
   const std::int64_t each = options_.streams * static_cast<std::int64_t>(communicator_.size());
@@ -86,6 +96,7 @@ void Sharded::run_group(std::int64_t step, LaneRunner& runner) {
     if (group_lanes_[s] < 0) continue;
     records_[group_lanes_[s]] = {};
     ran_[s].push_back(group_lanes_[s]);
+    damage_gradient(s, step, group_lanes_[s]);
   }
   for (std::int64_t micro = 0; micro < options_.accumulate; ++micro) {
     group_.clear();

@@ -20,6 +20,7 @@ class Sharded final : public Synchronous {
   ~Sharded() override;
 
   std::vector<StateTensor> state() override;
+  std::vector<StateTensor> copies() override;
   void restored() override;
   bool passes_together() const override { return held_; }
   void idle_evaluation() override { idle_pass(program_.evaluation_uses()); }

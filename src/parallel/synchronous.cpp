@@ -62,7 +62,7 @@ Synchronous::Synchronous(comm::Communicator& communicator, Device& device, nn::P
   fold_ =
       options.kind == Kind::kServer
           ? comm::make_server_fold(communicator, layout, static_cast<int>(options.servers),
-                                   host_arithmetic())
+                                   host_arithmetic(), fold_device)
           : comm::make_fold(communicator, layout, host_arithmetic(), options.reduce, fold_device);
   for (int s = 0; s < options.streams; ++s) {
     sinks_.push_back(
@@ -85,6 +85,7 @@ void Synchronous::keep_lanes() {
 void Synchronous::run_lane(int stream, std::int64_t step, std::int64_t lane, LaneRunner& runner) {
   records_[lane] = {};
   ran_[stream].push_back(lane);
+  damage_gradient(stream, step, lane);
   for (std::int64_t micro = 0; micro < options_.accumulate; ++micro) {
     sinks_[stream]->begin(lane, micro);
     runner.run(
@@ -123,24 +124,27 @@ StepRecord Synchronous::fold_records() {
   return fold_in_tree(leaves_);
 }
 
-// All ranks see the same records and block values, so they all throw, or none.
-void Synchronous::refuse_non_finite(std::int64_t step) const {
-  for (std::int64_t lane = 0; lane < options_.lanes; ++lane) {
+// All ranks see the same records and block values, so they all find the same.
+void Synchronous::find_non_finite(StepOutcome& outcome) const {
+  for (std::int64_t lane = options_.lanes; lane-- > 0;) {
     const auto& record = *static_cast<const StepRecord*>(fold_->record(lane));
-    if (!all_finite(record.lane))
-      throw DataError(
-          "the loss of lane {} is not finite at step {}; nothing was applied. Lower "
-          "optimizer.lr, set optimizer.clip, or look at the data (data.check_finite)",
-          first_lane_ + lane, step);
+    if (!all_finite(record.lane)) outcome.bad_lane = static_cast<std::int32_t>(first_lane_ + lane);
   }
   const auto& blocks = table_.blocks();
-  for (std::size_t b = 0; b < blocks.size(); ++b) {
-    if (!std::isfinite(fold_->block_value(static_cast<int>(b))))
-      throw DataError(
-          "the gradient of '{}' is not finite at step {}; nothing was applied. Lower "
-          "optimizer.lr or set optimizer.clip",
-          table_[blocks[b].parameter].name, step);
+  for (int b = static_cast<int>(blocks.size()); b-- > 0;) {
+    if (!std::isfinite(fold_->block_value(b))) outcome.bad_parameter = blocks[b].parameter;
   }
+}
+
+bool Synchronous::accepted(std::int64_t step, StepOutcome& outcome) const {
+  if (guard_ != nullptr) return outcome.applied = guard_->accept(step, outcome);
+  if (outcome.finite()) return true;
+  // People count steps from 1.
+  throw DataError(
+      "{} at step {}; nothing was applied. {}", what_is_not_finite(table_, outcome), step + 1,
+      outcome.bad_lane >= 0 ? "Lower optimizer.lr, set optimizer.clip, or look at the data "
+                              "(data.check_finite)"
+                            : "Lower optimizer.lr or set optimizer.clip");
 }
 
 std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
@@ -150,15 +154,38 @@ std::int64_t Synchronous::run(std::int64_t step, LaneRunner& runner,
   fault::pass("fold", step + 1);
   // People count steps from 1, as the digests do.
   fold_->finish(step + 1);
-  refuse_non_finite(step + 1);
   StepOutcome& outcome = outcomes.front();
+  outcome = {};
+  find_non_finite(outcome);
   outcome.total = fold_records();
   const double scale = judge(
       table_, optimizer_options_, step, [this](int block) { return fold_->block_value(block); },
       outcome);
+  if (!accepted(step, outcome)) {
+    fold_->release(program_.stream(0));
+    return 1;
+  }
   span.next(events::Kind::kUpdate, "the update", {.step = step + 1});
   update(step, scale, 1 / static_cast<double>(options_.lanes * options_.accumulate));
+  damage_copy(step + 1);
   return 1;
+}
+
+void Synchronous::damage_gradient(int stream, std::int64_t step, std::int64_t lane) {
+  bool flip = false;
+  if (device_.is_host() && fault::damages("gradient", step + 1, flip, first_lane_ + lane))
+    sinks_[stream]->damage(flip);
+}
+
+// Nobody else sees this but through what is computed with it.
+void Synchronous::damage_copy(std::int64_t step) {
+  bool flip = false;
+  if (!fault::armed() || !device_.is_host() || !fault::damages("update", step, flip)) return;
+  for (const StateTensor& tensor : copies()) {
+    if (tensor.name != "parameters" || tensor.data == nullptr) continue;
+    tensor.data[0] = fault::damaged(tensor.data[0], flip, 12);  // of the mantissa
+    program_.pack();
+  }
 }
 
 std::vector<std::pair<std::string, std::string>> Synchronous::settings() const {
@@ -192,6 +219,8 @@ std::vector<std::string> Synchronous::report() {
   line += " on average by rank; ";
   line += options_.assignment == Assignment::kQueue ? fmt::format("{} taken over", taken)
                                                     : fmt::format("dealt anew {} times", deals);
+  if (options_.assignment == Assignment::kAdaptive && topology.nodes() > 1)
+    line += fmt::format(", between nodes {} times", all.front().node_deals);
   return {line};
 }
 
@@ -209,5 +238,3 @@ std::vector<nn::LedgerRow> Synchronous::ledger() const {
 }
 
 }  // namespace lockstep::parallel
-  if (options_.assignment == Assignment::kAdaptive && topology.nodes() > 1)
-    line += fmt::format(", between nodes {} times", all.front().node_deals);

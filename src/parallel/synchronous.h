@@ -18,6 +18,7 @@ class Synchronous : public Strategy {
   bool moves_lanes() const override { return moves_lanes_; }
   void keep_lanes() override;
   const comm::LaneCuts* deal_between_nodes() override { return fold_->deal_between_nodes(); }
+  bool ask(StepGuard& guard) override { return guard_ = &guard, true; }
   std::int64_t run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) override;
   const comm::FoldCounters& counters() const override { return fold_->counters(); }
   std::vector<std::pair<std::string, std::string>> settings() const override;
@@ -33,6 +34,8 @@ class Synchronous : public Strategy {
   virtual void run_lanes(std::int64_t step, LaneRunner& runner);
   // One lane's accumulated microbatches on a stream.
   void run_lane(int stream, std::int64_t step, std::int64_t lane, LaneRunner& runner);
+  // What LOCKSTEP_FAULT asks for at "gradient".
+  void damage_gradient(int stream, std::int64_t step, std::int64_t lane);
   // The records of the lanes that a stream has run, once they are complete.
   void hand_over_records(int stream, Requests requests);
   virtual std::string name() const = 0;  // for settings(): "replicated"
@@ -53,8 +56,11 @@ class Synchronous : public Strategy {
 
  private:
   StepRecord fold_records();
-  void refuse_non_finite(std::int64_t step) const;
+  void find_non_finite(StepOutcome& outcome) const;
+  bool accepted(std::int64_t step, StepOutcome& outcome) const;
+  void damage_copy(std::int64_t step);  // what it asks for at "update"
 
+  StepGuard* guard_ = nullptr;
   bool moves_lanes_;
   std::vector<StepRecord> leaves_;  // scratch of fold_records()
 };

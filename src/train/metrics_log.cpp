@@ -33,13 +33,16 @@ std::string time_text(const TimeRecord& time) {
                      time.seconds, time.samples_per_second);
 }
 
-// The whole lines of steps up to `last`.
-std::string kept_lines(const std::string& text, std::int64_t last) {
+// The whole lines of steps up to `last`. A rollback stands at the step that it led to, whose
+// checkpoint knows only of those before.
+std::string kept_lines(const std::string& text, std::int64_t last, std::int64_t rollbacks) {
   std::string kept;
   for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
     const std::string line = text.substr(at, end - at);
     const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (json.is_object() && json.value("step", last + 1) <= last) kept += line + "\n";
+    if (json.is_object() && json.value("step", last + 1) <= last &&
+        json.value("rollback", std::int64_t{0}) <= rollbacks)
+      kept += line + "\n";
   }
   return kept;
 }
@@ -56,8 +59,14 @@ void MetricsWindow::add(double loss, const NamedValues& metrics, double lr, doub
   for (const auto& [name, value] : metrics) metrics_[name] += value;
 }
 
+void MetricsWindow::leave_out(double lr) {
+  ++steps_;
+  ++left_out_;
+  lr_ = lr;
+}
+
 WindowRecord MetricsWindow::close(std::int64_t step, std::int64_t epoch) {
-  const auto mean = [this](double sum) { return sum / static_cast<double>(steps_); };
+  const auto mean = [this](double sum) { return sum / static_cast<double>(steps_ - left_out_); };
   WindowRecord record{step, epoch, mean(loss_), {}, lr_, mean(gradient_norm_)};
   for (const auto& [name, sum] : metrics_) record.metrics.emplace_back(name, mean(sum));
   *this = {};
@@ -66,6 +75,7 @@ WindowRecord MetricsWindow::close(std::int64_t step, std::int64_t epoch) {
 
 void MetricsWindow::save(Progress& progress) const {
   progress.integers["window/steps"] = steps_;
+  if (left_out_ > 0) progress.integers["window/left_out"] = left_out_;
   progress.reals["window/loss"] = loss_;
   progress.reals["window/lr"] = lr_;
   progress.reals["window/gradient_norm"] = gradient_norm_;
@@ -77,6 +87,8 @@ void MetricsWindow::save(Progress& progress) const {
 void MetricsWindow::load(const Progress& progress) {
   *this = {};
   steps_ = progress.integers.at("window/steps");
+  const auto left_out = progress.integers.find("window/left_out");
+  if (left_out != progress.integers.end()) left_out_ = left_out->second;
   loss_ = progress.reals.at("window/loss");
   lr_ = progress.reals.at("window/lr");
   gradient_norm_ = progress.reals.at("window/gradient_norm");
@@ -85,10 +97,11 @@ void MetricsWindow::load(const Progress& progress) {
   }
 }
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::optional<std::int64_t> resumed_step)
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::optional<std::int64_t> resumed_step,
+                       std::int64_t rollbacks)
     : file_(file) {
   const bool keep = resumed_step && std::filesystem::exists(file);
-  write_file_atomically(file, keep ? kept_lines(read_file(file), *resumed_step) : "");
+  write_file_atomically(file, keep ? kept_lines(read_file(file), *resumed_step, rollbacks) : "");
   fd_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd_ < 0) throw UserError("cannot open {}: {}", file.string(), std::strerror(errno));
 }
@@ -108,6 +121,12 @@ void MetricsLog::write(const EvaluationRecord& r, const TimeRecord& time) {
   append(fmt::format("{{\"step\":{},\"epoch\":{},\"split\":{},\"loss\":{}{},\"best\":{}", r.step,
                      r.epoch, quoted(r.split), number(r.loss), metrics_text(r.metrics), r.best) +
          time_text(time));
+}
+
+void MetricsLog::write(const EventRecord& r, const TimeRecord& time) {
+  append(
+      fmt::format("{{\"step\":{},\"event\":{},\"why\":{}", r.step, quoted(r.event), quoted(r.why)) +
+      (r.rollback > 0 ? fmt::format(",\"rollback\":{}", r.rollback) : "") + time_text(time));
 }
 
 void MetricsLog::append(const std::string& line) {

@@ -40,29 +40,30 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   };
   EXPECT_EQ(rows("data"), 10U);
   EXPECT_EQ(rows("model"), 16U);
-  EXPECT_EQ(rows("train"), 12U);
+  EXPECT_EQ(rows("train"), 19U);
   EXPECT_EQ(rows("optimizer"), 14U);  // total_steps follows from the run
   EXPECT_EQ(rows("parallel"), 14U);   // with the next two
   EXPECT_EQ(rows("assignment"), 3U);
   EXPECT_EQ(rows("precision"), 1U);
-  EXPECT_EQ(rows("run"), 7U);
-  EXPECT_EQ(rows("checkpoint"), 3U);
-  EXPECT_EQ(rows("log"), 2U);
+  EXPECT_EQ(rows("run"), 10U);
+  EXPECT_EQ(rows("checkpoint"), 5U);
+  EXPECT_EQ(rows("log"), 4U);
   [[maybe_unused]] const auto [path, input, target, train, val, test, normalise, window, sequence,
                                check] = train::DataSection{};
   [[maybe_unused]] const auto [preset, layers, outputs, loss, metrics] = train::ModelSection{};
   [[maybe_unused]] const auto [name, hidden, activation, dropout, width, blocks, embedding, heads,
                                kv_heads, feed_forward, context, rotary, tied] = nn::PresetOptions{};
   [[maybe_unused]] const auto [batch, lanes, accumulate, epochs, steps, seed, precision, recompute,
-                               every, patience, delta, monitor] = train::TrainSection{};
+                               every, patience, delta, monitor, bad, spike, threshold, spike_window,
+                               skips, rollbacks, behind] = train::TrainSection{};
   [[maybe_unused]] const auto [parallel, pretend] = train::ParallelSection{};
   [[maybe_unused]] const auto [way, all_lanes, micros, bucket, streams, reduce, leaf, stage, group,
                                servers, mode, staleness, lease, replicas, meeting, outer, outer_lr,
                                outer_momentum, assignment, extra] = parallel::Options{};
-  [[maybe_unused]] const auto [threads, isa, device, watchdog, memory, mixed, progress] =
-      train::RunSection{};
-  [[maybe_unused]] const auto [dir, when, keep] = train::CheckpointSection{};
-  [[maybe_unused]] const auto [seconds, lines] = train::LogSection{};
+  [[maybe_unused]] const auto [threads, isa, device, watchdog, memory, mixed, progress, until,
+                               before, copies] = train::RunSection{};
+  [[maybe_unused]] const auto [dir, when, mtbf, background, keep] = train::CheckpointSection{};
+  [[maybe_unused]] const auto [seconds, lines, events, prometheus] = train::LogSection{};
   [[maybe_unused]] const auto [kind, lr, momentum, beta1, beta2, epsilon, decay, nesterov, schedule,
                                warmup, total, step_every, factor, min_lr, clip] = optim::Options{};
   [[maybe_unused]] const auto [a, b, c, d, e, f, g, h] = train::Run{};

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <csignal>
 
 #include "lockstep/core/clock.h"
@@ -42,11 +43,23 @@ TEST(Fault, damages_numbers_once_and_slows_down_for_good) {
   EXPECT_FALSE(fault::damages("gradient", 2, flip));
   EXPECT_TRUE(fault::damages("update", 3, flip));
   EXPECT_TRUE(flip);
+  EXPECT_TRUE(std::isnan(fault::damaged(1, false, 30)));
+  EXPECT_EQ(fault::damaged(1.5F, true, 22), 1.0F);
   for (const std::int64_t step : {4, 5}) {
     const double start = seconds_now();
     fault::pass("forward", step);
     EXPECT_GE(seconds_now() - start, 0.02);
   }
+}
+
+// Whichever rank runs it: what a lane does is not a function of ranks.
+TEST(Fault, waits_for_its_lane_on_any_rank) {
+  fault::arm("nan at=gradient step=9 lane=3", 2);
+  bool flip = true;
+  EXPECT_FALSE(fault::damages("gradient", 9, flip));
+  EXPECT_FALSE(fault::damages("gradient", 9, flip, 2));
+  EXPECT_TRUE(fault::damages("gradient", 9, flip, 3));
+  EXPECT_FALSE(fault::damages("gradient", 9, flip, 3));
 }
 
 }  // namespace

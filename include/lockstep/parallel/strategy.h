@@ -31,6 +31,23 @@ struct StepOutcome {
   StepRecord total;          // folded over lanes in tree order
   double gradient_norm = 0;  // of the mean gradient, before clipping
   double learning_rate = 0;
+  // The first lane whose loss or metrics are not finite, and the first parameter whose gradient is
+  // not; -1: none.
+  std::int32_t bad_lane = -1, bad_parameter = -1;
+  bool applied = true;  // false: the update was left out
+  bool finite() const { return bad_lane < 0 && bad_parameter < 0; }
+};
+// "the loss of lane 3 is not finite", "the gradient of 'layer1.weight' is not finite".
+std::string what_is_not_finite(const ParameterTable& table, const StepOutcome& outcome);
+
+// Says of each step whether its update may be applied.
+class StepGuard {
+ public:
+  virtual ~StepGuard() = default;
+  // Called on all ranks with the same numbers, before anything of the step is applied. False: its
+  // update is left out on all ranks. Throws DataError, on all ranks alike, to end the run.
+  // Allocates nothing where it accepts.
+  virtual bool accept(std::int64_t step, const StepOutcome& outcome) = 0;
 };
 
 // Adds leaves in the one tree over lanes, in place; leaves[i] belongs to lane i.
@@ -83,6 +100,9 @@ class Strategy {
   // the first step and on all ranks of a node alike: they must not.
   virtual bool moves_lanes() const { return false; }
   virtual void keep_lanes() {}
+  // Before a step with which a window of the data begins, on all ranks alike: whole nodes' lanes,
+  // as comm::Fold::deal_between_nodes() says.
+  virtual const comm::LaneCuts* deal_between_nodes() { return nullptr; }
   // How many steps from `step` on, at most `most`, pass before all ranks hold the same numbers
   // again. Evaluations, checkpoints and stops happen there. More than `most`, but never past
   // the run's last step, where the numbers depend on when that is.
@@ -90,19 +110,23 @@ class Strategy {
   // Whether it makes no difference to the numbers where a stretch ends: then none goes past a step
   // after which something is due.
   virtual bool ends_anywhere() const { return false; }
+  // From now on the guard, which outlives the strategy, is asked about every step. False: not by
+  // this strategy, whose ranks do not all see a step's sums before anything is applied.
+  virtual bool ask(StepGuard& /*guard*/) { return false; }
   // Collective. Runs steps [step, step + outcomes.size()), a stretch; returns how many were run:
   // fewer only if a rank asked to stop or to save. Throws DataError, on all ranks alike, naming
-  // what is not finite (lane or parameter), with nothing of that step applied.
+  // what is not finite (lane or parameter), with nothing of that step applied, unless a guard says
+  // otherwise.
   virtual std::int64_t run(std::int64_t step, LaneRunner& runner,
                            std::span<StepOutcome> outcomes) = 0;
 
   // What the state consists of, the same list on every position. Work that changes it is given to
   // the program's stream 0.
   virtual std::vector<StateTensor> state() = 0;
+  // What several positions hold copies of, with the layout of the flat buffer, the same list on
+  // every position; data is null where this one has none of its own. Equal after every stretch.
+  virtual std::vector<StateTensor> copies();
   // The blocks that this position holds have been written from outside: first values, a checkpoint.
-  // Before a step with which a window of the data begins, on all ranks alike: whole nodes' lanes,
-  // as comm::Fold::deal_between_nodes() says.
-  virtual const comm::LaneCuts* deal_between_nodes() { return nullptr; }
   // Brings parameters to where they are read. Collective.
   virtual void restored() = 0;
 
@@ -147,6 +171,9 @@ struct Options {
   std::int64_t extra = 2;  // kQueue: lanes that a stream may take from others in a step
 };
 
+// Lanes for whose decoded windows a rank should have room: comm::lane_places().
+std::int64_t lane_places(const comm::Topology& topology, const Options& options);
+
 // The rows that ledger() will have on this position of a strategy on the host, before it is made.
 // For kReplicated and kSharded.
 std::vector<nn::LedgerRow> planned_ledger(const comm::Topology& topology,
@@ -162,6 +189,3 @@ std::unique_ptr<Strategy> make_strategy(comm::Communicator& communicator, Device
                                         const Options& options);
 
 }  // namespace lockstep::parallel
-// Lanes for whose decoded windows a rank should have room: comm::lane_places().
-std::int64_t lane_places(const comm::Topology& topology, const Options& options);
-

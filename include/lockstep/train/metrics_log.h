@@ -30,6 +30,12 @@ struct EvaluationRecord {
   NamedValues metrics;
   bool best = false;
 };
+// Something that happened between steps: "skipped", "spike", "rollback".
+struct EventRecord {
+  std::int64_t step = 0;
+  std::string event, why;
+  std::int64_t rollback = 0;  // > 0: its number in the run
+};
 struct TimeRecord {
   double seconds = 0;  // since the start of this process
   double samples_per_second = 0;
@@ -39,6 +45,7 @@ struct TimeRecord {
 class MetricsWindow {
  public:
   void add(double loss, const NamedValues& metrics, double lr, double gradient_norm);
+  void leave_out(double lr);  // a step that counts, and whose numbers do not
   std::int64_t steps() const { return steps_; }
   // The means, and an empty window.
   WindowRecord close(std::int64_t step, std::int64_t epoch);
@@ -46,17 +53,19 @@ class MetricsWindow {
   void load(const Progress& progress);
 
  private:
-  std::int64_t steps_ = 0;
+  std::int64_t steps_ = 0, left_out_ = 0;
   double loss_ = 0, lr_ = 0, gradient_norm_ = 0;
   std::map<std::string, double> metrics_;
 };
 
 class MetricsLog {
  public:
-  // Starts an empty file, or keeps the lines up to and including `resumed_step` and appends (a line
-  // that a crash left half-written goes too). Evaluate before saving a checkpoint of the same step:
-  // then the evaluation's line is kept. Throws UserError if the file cannot be written.
-  MetricsLog(const std::filesystem::path& file, std::optional<std::int64_t> resumed_step);
+  // Starts an empty file, or keeps the lines up to and including `resumed_step`, of the first
+  // `rollbacks` rollbacks, and appends (a line that a crash left half-written goes too). Evaluate
+  // before saving a checkpoint of the same step: then the evaluation's line is kept. Throws
+  // UserError if the file cannot be written.
+  MetricsLog(const std::filesystem::path& file, std::optional<std::int64_t> resumed_step,
+             std::int64_t rollbacks = 0);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
@@ -64,6 +73,7 @@ class MetricsLog {
   // Appends a whole line. A disk that is full costs a warning and the line, not the run.
   void write(const WindowRecord& record, const TimeRecord& time);
   void write(const EvaluationRecord& record, const TimeRecord& time);
+  void write(const EventRecord& record, const TimeRecord& time);
 
  private:
   void append(const std::string& line);

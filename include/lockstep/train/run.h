@@ -27,6 +27,8 @@ struct ModelSection {
   std::string loss;                    // "": by the target's type
   std::vector<std::string> metrics;    // empty: by the loss
 };
+enum class OnNonFinite : std::uint8_t { kStop, kSkip, kRollback };
+enum class OnSpike : std::uint8_t { kOff, kReport, kSkip, kRollback };
 struct TrainSection {
   std::int64_t batch = 256, lanes = 8, accumulate = 1, epochs = 10, steps = 0 /* 0: by epochs */;
   std::uint64_t seed = 1;
@@ -36,6 +38,13 @@ struct TrainSection {
   std::int64_t patience = 0;           // early stopping: evaluations without improvement; 0: off
   double min_delta = 0;
   std::string monitor = "loss";        // "loss" or a metric, of the val split
+  OnNonFinite on_nonfinite = OnNonFinite::kStop;
+  OnSpike on_spike = OnSpike::kOff;
+  double spike_threshold = 7;          // robust deviations above the median
+  std::int64_t spike_window = 100;     // updates that a step is compared with
+  std::int64_t max_skips = 10;         // updates left out one after another
+  std::int64_t max_rollbacks = 3;
+  std::int64_t rollback_skip = 0;      // steps' samples left out behind those of the bad step
 };
 struct ParallelSection {
   parallel::Options options;  // lanes, accumulate and streams follow from train and run
@@ -48,16 +57,22 @@ struct RunSection {
   std::int64_t memory = 0;             // bytes of a node; 0: what its cgroup or the machine has
   bool mixed = false;
   comm::ProgressBy progress = comm::ProgressBy::kAuto;
+  std::int64_t check_replicas = 0;     // steps between comparisons of the ranks' copies; 0: off
+  double time_limit = -1;              // seconds from the program's start; 0: off; -1: the job's
+  double stop_before = 180;            // seconds between a stop for it and it
 };
 struct CheckpointSection {
   std::string dir;                     // "": no checkpoints
-  std::string every = "10min";         // "10min", "500steps", "1epoch", "end"
+  std::string every = "10min";         // "10min", "500steps", "1epoch", "end", "auto"
+  double mtbf = 150.0 * 86400;         // of one node, in seconds, for "auto"
+  bool background = true;              // written while steps go on, from a copy in memory
   std::int64_t keep = 3;
 };
 struct LogSection {
   double every = 10;                   // seconds between lines in a log file
   std::int64_t window = 50;            // steps per line of metrics.jsonl
   std::int64_t events = 2048;          // kept of each thread; 0: none
+  std::string prometheus;              // a file for node exporter's textfile collector; "": none
 };
 struct Run {
   DataSection data;
