@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The scripts of slurm/ as jobs on a real Slurm, the lab: all cases at once in one lab, as most of them wait.
+# Arguments: the program, a work folder, the cases (all). ROUNDS=3 repeats them.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+program=$(realpath "$1") work=$2
+shift 2
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work" && work=$PWD
+export TESTED=$program LOCKSTEP=$here/first_start.sh LOCKSTEP_BIND=none
+unset LOCKSTEP_FAULT LOCKSTEP_LAUNCHER LOCKSTEP_MPI LOCKSTEP_TRIES LOCKSTEP_SETUP LOCKSTEP_SETTINGS
+# shellcheck source=jobs.sh
+source "$here/jobs.sh"
+for cases in launch again alone; do
+  # shellcheck source=/dev/null
+  source "$here/cases_$cases.sh"
+done
+mapfile -t all < <(declare -F | sed -n 's/^declare -f case_//p')
+[ $# -gt 0 ] || set -- "${all[@]}"
+
+/usr/bin/python3 "$here/../contract/make_idx.py" .
+"$program" --quiet import --format idx --train images.idx labels.idx --out small.h5
+cp "$here/run.toml" .
+# shellcheck disable=SC2119
+undisturbed=$(digest_alone)
+echo "undisturbed: $undisturbed"
+
+export SLURM_LAB_NODES=10 SLURM_LAB_CPUS=8
+lab=$("$here/lab" up) || exit 1
+eval "$lab"
+trap '"$here/lab" down > /dev/null' EXIT
+trap 'exit 130' INT TERM
+status=0
+for round in $(seq "${ROUNDS:-1}"); do
+  running=()
+  for case in "$@"; do
+    mkdir -p "$round/$case"
+    (cd "$round/$case" && "case_$case") > "$round/$case.log" 2>&1 &
+    running+=($!)
+  done
+  for case in "$@"; do
+    wait "${running[0]}" || { status=1; echo "FAILED: $case"; }
+    running=("${running[@]:1}")
+    sed "s/^/$case: /" "$round/$case.log"
+  done
+done
+exit $status
