@@ -4,12 +4,16 @@
 
 #include <cstring>
 #include <optional>
+#include <random>
+#include <thread>
 
 #include "comm/shared_window.h"
 #include "data/window_store.h"
 #include "loading.h"
+#include "lockstep/comm/fold.h"
 #include "lockstep/comm/node_store.h"
 #include "lockstep/data/import.h"
+#include "support/node_list.h"
 
 namespace lockstep::data {
 namespace {
@@ -146,6 +150,57 @@ TEST(Ranks, fill_each_others_lanes) {
       ASSERT_EQ(take(*loader, options, lane, at, 1), expected(1009, 7, options, lane, at, 1));
     }
     world().barrier();
+  }
+}
+
+// At windows' edges lanes go to other nodes, announced at the edge before. Without room for more
+// lanes than at first, those that come wait for the places of those that go.
+TEST(Ranks, fill_lanes_that_come_from_other_nodes) {
+  const int size = world().size();
+  if (size == 1) return;
+  const auto apart = comm::make_communicator(
+      {30, test::node_list(size, [](int rank) { return rank % 3 == 1 ? 1 : 0; })});
+  const comm::Topology& topology = apart->topology();
+  const std::int64_t lanes = 3 * size;
+  const Manifest manifest = numbered_rows(shared_folder(), 3011, 7, 4);
+  std::mt19937 random(7);  // the same on all ranks
+  for (const std::int64_t window : {4, 10, 17, 100, -4, -10, -17, -100}) {
+    const bool room = window > 0;
+    const LoaderOptions options = options_for(lanes, 1, 3, std::abs(window));
+    const auto loader = make_loader(*apart, manifest, options);
+    std::vector<comm::LaneRange> now = comm::cut_lanes(lanes, size), next = now;
+    Position at{0, 2};
+    const std::int64_t places = comm::lane_places(topology, lanes, comm::Dealing::kMeasured);
+    EXPECT_GT(loader->window_bytes(places), loader->window_bytes());
+    const std::size_t bytes = loader->window_bytes(room ? places : 0);
+    loader->start({&now[static_cast<std::size_t>(topology.position)], 1}, at, true,
+                  room ? places : 0);
+    EXPECT_EQ(loader->window_bytes(), bytes);
+    ASSERT_TRUE(loader->lanes_leave());
+    bool announced = false;
+    for (int s = 0; s < 60; ++s, at = after(at, 1, loader->steps_per_epoch())) {
+      const std::int64_t begins = 3 * at.step;
+      EXPECT_EQ(loader->window_begins(at),
+                at.step == 0 || begins / options.window != (begins - 3) / options.window);
+      if (loader->window_begins(at)) {
+        if (announced) now = next;
+        if (!announced) {
+          for (int p = 1; p < size; ++p)  // each border anywhere between its neighbours
+            next[p - 1].end = next[p].begin =
+                next[p - 1].begin + 1 +
+                static_cast<std::int64_t>(random() % (next[p].end - next[p - 1].begin - 1));
+        }
+        announced = !announced;
+        if (s % size == topology.position)
+          std::this_thread::sleep_for(std::chrono::microseconds(500));
+        loader->deal(now, next, at);
+      }
+      const comm::LaneRange& mine = now[static_cast<std::size_t>(topology.position)];
+      for (std::int64_t lane = mine.begin; lane < mine.end; ++lane)
+        ASSERT_EQ(take(*loader, options, lane, at, 1), expected(3011, 7, options, lane, at, 1))
+            << "window " << window << ", step " << s;
+      apart->barrier();
+    }
   }
 }
 
