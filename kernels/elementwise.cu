@@ -92,6 +92,25 @@ struct FillPass {
   }
 };
 
+// A NaN whose set bits all lie in the lower half would become infinite without its quiet bit.
+__device__ inline float rounded_to_bf16(float x) {
+  const unsigned bits = __float_as_uint(x);
+  const unsigned rounded = x == x ? bits + 0x7FFFu + (bits >> 16 & 1u) : bits | 0x400000u;
+  return __uint_as_float(rounded & 0xFFFF0000u);
+}
+
+struct RoundPass {
+  float* y;
+  const float* x;
+  template <int W>
+  __device__ void at(std::int64_t i) const {
+    auto v = load<Pack<float, W>>(x + i);
+#pragma unroll
+    for (int w = 0; w < W; ++w) v.at[w] = rounded_to_bf16(v.at[w]);
+    store(y + i, v);
+  }
+};
+
 template <class To, class From>
 struct ConvertPass {
   To* y;
@@ -141,6 +160,11 @@ struct StochasticPass {
 __global__ void add_naive(float* y, const float* a, const float* b, std::int64_t n) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < n) y[i] = a[i] + b[i];
+}
+// By the conversion of the machine, which gives every NaN the same bits.
+__global__ void round_naive(float* y, const float* x, std::int64_t n) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = __bfloat162float(__float2bfloat16_rn(x[i]));
 }
 __global__ void activate_naive(float* y, const float* x, std::int64_t n, ops::Activation activation,
                                float slope) {
@@ -211,6 +235,16 @@ void axpy(float* y, const float* x, float factor, std::int64_t n, cudaStream_t s
 }
 void fill(float* x, float value, std::int64_t n, cudaStream_t stream) {
   launch_flat_pass<4>(n, FillPass{x, value}, "fill", stream);
+}
+
+void round_to_bf16(float* y, const float* x, std::int64_t n, cudaStream_t stream) {
+  launch_flat_pass<4>(n, RoundPass{y, x}, "round to bf16", stream);
+}
+void round_to_bf16_reference(float* y, const float* x, std::int64_t n, cudaStream_t stream) {
+  if (n == 0) return;
+  const auto blocks = static_cast<unsigned>(blocks_for(n, kFlatThreads));
+  round_naive<<<blocks, kFlatThreads, 0, stream>>>(y, x, n);
+  check_launch("round_to_bf16_reference");
 }
 
 void convert(__nv_bfloat16* y, const float* x, std::int64_t n, cudaStream_t stream) {

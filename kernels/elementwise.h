@@ -38,6 +38,11 @@ void scale(float* x, float factor, std::int64_t n, cudaStream_t stream);
 void axpy(float* y, const float* x, float factor, std::int64_t n, cudaStream_t stream);
 void fill(float* x, float value, std::int64_t n, cudaStream_t stream);
 
+// y = x rounded to bf16, to nearest even, and back: the bits of ops::round_to_bf16, and a NaN stays
+// one. 8 bytes.
+void round_to_bf16(float* y, const float* x, std::int64_t n, cudaStream_t stream);
+void round_to_bf16_reference(float* y, const float* x, std::int64_t n, cudaStream_t stream);
+
 // To nearest even, and exactly. 6 bytes.
 void convert(__nv_bfloat16* y, const float* x, std::int64_t n, cudaStream_t stream);
 void convert(float* y, const __nv_bfloat16* x, std::int64_t n, cudaStream_t stream);

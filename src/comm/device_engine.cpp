@@ -10,16 +10,6 @@ namespace {
 
 constexpr std::uint8_t kNoMerge[] = {0};
 
-Buffer upload_blocks(Device& device, const FoldLayout& layout) {
-  std::vector<TreeBlock> blocks;
-  for (const Range& block : layout.blocks) blocks.push_back({block.begin, block.size()});
-  Buffer buffer = device.allocate(blocks.size() * sizeof(TreeBlock), "the blocks of the gradient");
-  const auto stream = device.make_stream();
-  device.copy(buffer.data(), blocks.data(), buffer.bytes(), *stream);
-  stream->synchronize();
-  return buffer;
-}
-
 }  // namespace
 
 DeviceEngine::DeviceEngine(FoldContext& context, const FoldDevice& device,
@@ -36,7 +26,7 @@ DeviceEngine::DeviceEngine(FoldContext& context, const FoldDevice& device,
                   context.memory.slot(context.local, 0),
                   static_cast<std::int64_t>(plan.devices[context.local].slot_bytes / sizeof(float)),
                   blocks_.as<TreeBlock>());
-  local_merges_ = tree_merges(plan.local_nodes, plan.layout.lanes);
+  find_sources();
   owner_merges_ = tree_merges(plan.owner_nodes, plan.layout.lanes);
   for (auto& stream : streams_) stream = d.make_stream();
   download_ = d.make_stream();
@@ -95,19 +85,37 @@ void DeviceEngine::add(Stage stage, int b, int block, Run run) {
   runs.push_back(std::move(run));
 }
 
-std::vector<const float*> DeviceEngine::local_sources() const {
-  std::vector<const float*> sources;
+// A lane that leaves the node alone and as bf16 is no part of the node's tree: nothing is added to
+// it, and a kernel of its own makes it narrow.
+void DeviceEngine::find_sources() {
+  const FoldPlan& plan = context_.plan;
+  std::vector<const float*> all;
   for (int l = 0; l < context_.locals; ++l) {
-    for (const auto& [node, slot] : context_.plan.stores[l].remaining)
-      sources.push_back(context_.memory.slot(l, slot));
+    for (const auto& [node, slot] : plan.stores[l].remaining)
+      all.push_back(context_.memory.slot(l, slot));
   }
-  return sources;
+  const PieceRows& rows = plan.rows(context_.node);
+  alone_.assign(rows.size(), nullptr);
+  std::vector<bool> leaves(all.size());
+  for (const auto& [into, from] : plan.local_program.moves) {
+    const int row = into - plan.local_program.first_out();
+    if (!rows.narrow(row)) continue;
+    alone_[row] = all[from];
+    leaves[from] = true;
+  }
+  std::vector<Node> nodes;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (leaves[i]) continue;
+    sources_.push_back(all[i]);
+    nodes.push_back(plan.local_nodes[i]);
+  }
+  local_merges_ = tree_merges(nodes, plan.layout.lanes);
 }
 
 void DeviceEngine::plan_part(int b) {
   const auto& cut = context_.plan.parts(context_.node, b);
   for (int block = cut[context_.local]; block < cut[context_.local + 1]; ++block) {
-    add(Stage::kPart, b, block, {0, 0, local_sources(), {context_.memory.sum(context_.local)}});
+    add(Stage::kPart, b, block, {0, 0, sources_, {context_.memory.sum(context_.local)}});
   }
 }
 
@@ -116,32 +124,43 @@ void DeviceEngine::plan_part(int b) {
 void DeviceEngine::plan_part_for_owners(int b) {
   const FoldPlan& plan = context_.plan;
   const auto& cut = plan.parts(context_.node, b);
-  const bool moved = staged() && plan.local_program.adds.empty();
-  const auto sources = local_sources();
   int owner = -1;
   std::vector<float*> outs;
   for (int block = cut[context_.local]; block < cut[context_.local + 1]; ++block) {
     const int before = owner;
     owner = std::max(owner, 0);
     while (block >= plan.shards(b)[owner + 1]) ++owner;
-    const Piece& piece = context_.exchange->piece_out(b, owner);
-    if (owner != before) {
-      outs.clear();
-      for (int row = 0; row < piece.rows; ++row) {
-        float* at = piece.row(row);
-        if (staged()) {
-          float* const on_device = context_.memory.device_outbox(context_.local) +
-                                   (at - context_.memory.outbox(context_.local));
-          work(Stage::kPart, b)
-              .copies.push_back({at, moved ? sources[row] + piece.range.begin : on_device,
-                                 static_cast<std::size_t>(piece.range.size()) * sizeof(float)});
-          at = on_device;
-        }
-        outs.push_back(at - piece.range.begin);
-      }
-    }
-    if (!moved) add(Stage::kPart, b, block, {0, 0, sources, outs});
+    if (owner != before) outs = plan_piece(b, context_.exchange->piece_out(b, owner));
+    if (!only_moved() && !outs.empty()) add(Stage::kPart, b, block, {0, 0, sources_, outs});
   }
+}
+
+// Returns where the tree's outs go.
+std::vector<float*> DeviceEngine::plan_piece(int b, const Piece& piece) {
+  Work& w = work(Stage::kPart, b);
+  const auto elements = static_cast<std::size_t>(piece.range.size());
+  std::vector<float*> outs;
+  for (int row = 0; row < piece.rows; ++row) {
+    float* const at = piece.row(row);
+    float* on_device = at;
+    if (staged()) {
+      on_device = context_.memory.device_outbox(context_.local) +
+                  (at - context_.memory.outbox(context_.local));
+    }
+    if (alone_[row] != nullptr) {
+      w.packs.push_back({reinterpret_cast<std::uint16_t*>(on_device),
+                         alone_[row] + piece.range.begin, piece.range.size()});
+      w.copies.push_back({at, on_device, elements * sizeof(std::uint16_t)});
+      continue;
+    }
+    if (staged()) {
+      const float* const from =
+          only_moved() ? sources_[outs.size()] + piece.range.begin : on_device;
+      w.copies.push_back({at, from, elements * sizeof(float)});
+    }
+    outs.push_back(on_device - piece.range.begin);
+  }
+  return outs;
 }
 
 void DeviceEngine::plan_shard(int b) {
@@ -206,6 +225,8 @@ void DeviceEngine::give(Stage stage, int b) {
                   static_cast<std::size_t>(run.count) * sizeof(double), *stream);
     }
   }
+  for (const Pack& pack : w.packs)
+    device_.arithmetic->pack_bf16(pack.to, pack.from, pack.elements, *stream);
   if (stage == Stage::kPart && !w.copies.empty()) {
     folded_->record(*stream);
     stream = download_.get();

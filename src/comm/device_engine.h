@@ -49,6 +49,11 @@ class DeviceEngine final : public FoldEngine {
       return sources == other.sources && outs == other.outs;
     }
   };
+  struct Pack {  // of a single lane, to half the bytes
+    std::uint16_t* to = nullptr;
+    const float* from = nullptr;
+    std::int64_t elements = 0;
+  };
   struct Copy {
     void* to = nullptr;
     const void* from = nullptr;
@@ -56,10 +61,13 @@ class DeviceEngine final : public FoldEngine {
   };
   struct Work {  // of one stage and bucket
     std::vector<Run> runs;
-    std::vector<Copy> copies;  // after the runs
+    std::vector<Pack> packs;   // after the runs
+    std::vector<Copy> copies;  // after both
     std::unique_ptr<Event> event;
   };
   bool staged() const { return context_.plan.where == SumsIn::kStaged; }
+  // What leaves goes from the slots, or their bf16, straight to the host.
+  bool only_moved() const { return staged() && context_.plan.local_program.adds.empty(); }
   bool has_values(Stage stage) const;
   std::span<const std::uint8_t> merges(Stage stage) const;
   Work& work(Stage stage, int b) { return work_[static_cast<int>(stage)][b]; }
@@ -67,7 +75,8 @@ class DeviceEngine final : public FoldEngine {
   void plan_part_for_owners(int b);
   void plan_shard(int b);
   void plan_return(int b);
-  std::vector<const float*> local_sources() const;
+  void find_sources();
+  std::vector<float*> plan_piece(int b, const Piece& piece);
   void add(Stage stage, int b, int block, Run run);
   void give(Stage stage, int b);
 
@@ -77,6 +86,8 @@ class DeviceEngine final : public FoldEngine {
   std::optional<DeviceStores> stores_;
   Pages tiles_;
   std::optional<HostShards> shards_;
+  std::vector<const float*> sources_;  // the node's partial sums that are added, or leave as fp32
+  std::vector<const float*> alone_;    // by canonical node of this node: a lane that leaves as bf16
   std::vector<std::uint8_t> local_merges_, owner_merges_;
   std::array<std::vector<Work>, 3> work_;
   std::array<std::unique_ptr<Stream>, 3> streams_;

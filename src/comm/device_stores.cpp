@@ -4,6 +4,16 @@
 
 namespace lockstep::comm {
 
+Buffer upload_blocks(Device& device, const FoldLayout& layout) {
+  std::vector<TreeBlock> blocks;
+  for (const Range& block : layout.blocks) blocks.push_back({block.begin, block.size()});
+  Buffer buffer = device.allocate(blocks.size() * sizeof(TreeBlock), "the blocks of the gradient");
+  const auto stream = device.make_stream();
+  device.copy(buffer.data(), blocks.data(), buffer.bytes(), *stream);
+  stream->synchronize();
+  return buffer;
+}
+
 DeviceStores::DeviceStores(const FoldLayout& layout, const RankStores& stores,
                            const FoldDevice& device, float* slots, std::int64_t slot_floats,
                            const TreeBlock* blocks)
@@ -74,11 +84,17 @@ void DeviceStores::push(int stream, std::int64_t lane, int bucket) {
   LOCKSTEP_CHECK(lanes.marked[bucket], "bucket {} of stream {} was never marked", bucket, stream);
   const Merged& m = lanes.arrivals[lane - mine.begin];
   lanes.marks[bucket]->wait(*lanes.stream);
-  if (m.sources.size() == 1) {
-    const Range& range = layout_.buckets[bucket];
+  const Range& range = layout_.buckets[bucket];
+  const bool moved = m.sources.size() == 1;  // else the leaf is rounded where it lies
+  if (layout_.leaf == LeafType::kBf16) {
+    device_.arithmetic->round_to_bf16((moved ? m.outs[0] : lanes.leaves.as<float>()) + range.begin,
+                                      lanes.leaves.as<float>() + range.begin, range.size(),
+                                      *lanes.stream);
+  } else if (moved) {
     device_.device->copy(m.outs[0] + range.begin, m.sources[0] + range.begin,
                          static_cast<std::size_t>(range.size()) * sizeof(float), *lanes.stream);
-  } else {
+  }
+  if (!moved) {
     const BucketBlocks& blocks = blocks_[bucket];
     device_.arithmetic->fold({m.sources, m.merges, m.outs}, device_blocks_ + blocks.first,
                              blocks.last - blocks.first, nullptr, *lanes.stream);

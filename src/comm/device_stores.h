@@ -11,10 +11,13 @@
 
 namespace lockstep::comm {
 
+// All of FoldLayout::blocks, on the device.
+Buffer upload_blocks(Device& device, const FoldLayout& layout);
+
 class DeviceStores {
  public:
   // slots: on the device, slot i from i * slot_floats, element e of the flat buffer at [e].
-  // blocks: all of FoldLayout::blocks, on the device.
+  // blocks: of upload_blocks().
   DeviceStores(const FoldLayout& layout, const RankStores& stores, const FoldDevice& device,
                float* slots, std::int64_t slot_floats, const TreeBlock* blocks);
 

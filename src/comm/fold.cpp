@@ -158,7 +158,7 @@ std::string Placement::path() const {
 }
 
 std::unique_ptr<Fold> make_round_fold(Communicator& communicator, const FoldLayout& layout,
-                                      const FoldArithmetic& arithmetic, Device* device) {
+                                      FoldArithmetic arithmetic, const FoldDevice& device) {
   NodeSplit nodes(communicator);
   std::unique_ptr<RoundPlan> plan;
   std::unique_ptr<SharedWindow> window;
@@ -170,13 +170,14 @@ std::unique_ptr<Fold> make_round_fold(Communicator& communicator, const FoldLayo
       [&] { window = window_of(communicator, nodes, plan->windows[plan->topology.local()].bytes); },
       kMeanwhile));
   const MPI_Comm messages = plan->several_nodes() ? own_communicator(communicator) : MPI_COMM_NULL;
-  std::string path =
-      path_text(plan->topology, device == nullptr ? kWindows : "pinned shared windows", kMessages);
+  std::string path = path_text(
+      plan->topology, device.device == nullptr ? kWindows : "pinned shared windows", kMessages);
+  if (device.device != nullptr) arithmetic.round_to_bf16 = nullptr;  // the device does
   auto& waiter = dynamic_cast<Waiter&>(communicator);
   auto fold = std::make_unique<RoundFold>(waiter, std::move(plan), std::move(window), messages,
                                           arithmetic, std::move(path));
-  if (device == nullptr) return fold;
-  return std::make_unique<RoundDeviceFold>(waiter, *device, std::move(fold));
+  if (device.device == nullptr) return fold;
+  return std::make_unique<RoundDeviceFold>(waiter, device, std::move(fold));
 }
 
 // What only the host can do so far, and what MPI_Iallreduce cannot.
@@ -202,10 +203,6 @@ void refuse_combinations(const FoldLayout& layout, ReduceKind kind, bool on_devi
     throw UserError(
         "precision.leaf = \"bf16\" rounds each lane's gradient, and parallel.reduce = \"mpi\" "
         "knows no lanes; use precision.leaf = \"fp32\", or parallel.reduce = \"fold\"");
-  if (layout.leaf == LeafType::kBf16 && on_device)
-    throw UserError(
-        "precision.leaf = \"bf16\" does not go with run.device = \"cuda\" yet; use "
-        "precision.leaf = \"fp32\"");
 }
 
 }  // namespace
@@ -240,10 +237,10 @@ std::unique_ptr<Fold> make_alone(Communicator& communicator, const FoldLayout& l
                                     own_communicator(communicator));
   }
   if (layout.leaves == Leaves::kInRounds) {
-    return make_round_fold(communicator, layout, arithmetic, device.device);
-  if (placement.deals_between_nodes()) return placement.dealt_fold(arithmetic);
+    return make_round_fold(communicator, layout, arithmetic, device);
   }
   Placement placement(communicator, layout, device.device);
+  if (placement.deals_between_nodes()) return placement.dealt_fold(arithmetic);
   std::string path = placement.path();
   auto context = placement.context();
   std::unique_ptr<FoldEngine> engine;

@@ -22,10 +22,12 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
       lanes(cut.empty() ? cut_lanes(layout.lanes, topology.ranks()) : cut),
       blocks(find_blocks(layout)),
       where(where_) {
+  // Messages of a device's memory carry what lies there.
+  const LeafType carried = where == SumsIn::kDevice ? LeafType::kFp32 : layout.leaf;
   for (int node = 0; node < topology.nodes(); ++node) {
     const int first = topology.node_begin[node], last = topology.node_begin[node + 1];
     const auto nodes = canonical_nodes({lanes[first].begin, lanes[last - 1].end}, layout.lanes);
-    rows_.emplace_back(nodes, layout.lanes, layout.leaf);
+    rows_.emplace_back(nodes, layout.lanes, carried);
     owner_nodes.insert(owner_nodes.end(), nodes.begin(), nodes.end());
     auto& cuts = parts_.emplace_back();
     for (const BucketBlocks& b : blocks) cuts.push_back(cut_blocks(layout, b, last - first));
@@ -35,11 +37,11 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
     stores.push_back(make_stores(layout, lanes[topology.node_begin[topology.node()] + l]));
     for (const auto& [node, slot] : stores.back().remaining) local_nodes.push_back(node);
   }
-  if (layout.dealing != Dealing::kFixed) plan_moves();
-  local_program = moving() ? StepProgram(node_lanes(), layout.lanes).program()
   if (layout.dealing == Dealing::kMeasured && several_nodes() && !layout.buckets.empty() &&
       layout.lanes > topology.ranks())
     limits = deal_limits(topology, layout.lanes);
+  if (layout.dealing != Dealing::kFixed) plan_moves();
+  local_program = moving() ? StepProgram(node_lanes(), layout.lanes).program()
                            : make_program(local_nodes, layout.lanes);
   owner_program = make_program(owner_nodes, layout.lanes);
   for (int l = 0; l < topology.local_ranks(); ++l) {
@@ -76,9 +78,9 @@ void FoldPlan::plan_tiles() {
     local_tiles = most_canonical(limits.node[topology.node()]);
     owner_tiles = std::bit_width(static_cast<std::uint64_t>(layout.lanes));
     for (const std::int64_t most : limits.node) owner_tiles += most_canonical(most);
-    LOCKSTEP_CHECK(local_tiles >= local_program.scratch &&
-                       owner_tiles >= owner_program.scratch + narrow_rows,
-                   "a cut needs more tiles than were planned");
+    LOCKSTEP_CHECK(
+        local_tiles >= local_program.scratch && owner_tiles >= owner_program.scratch + narrow_rows,
+        "a cut needs more tiles than were planned");
   }
   const int tiles = where == SumsIn::kHost     ? std::max(local_tiles, owner_tiles)
                     : where == SumsIn::kStaged ? owner_tiles
@@ -140,8 +142,9 @@ DeviceLayout FoldPlan::device_of(int local) const {
   DeviceLayout d;
   d.slot_bytes = round_up(static_cast<std::size_t>(layout.flat_elements) * sizeof(float), 256);
   d.outbox = static_cast<std::size_t>(stores[local].slots) * d.slot_bytes;
-  // What is only moved goes to the host straight from its slot.
-  const bool staged = where == SumsIn::kStaged && local_program.adds.empty();
+  // What is neither added nor made narrow goes to the host straight from its slot.
+  const bool staged = where == SumsIn::kStaged && local_program.adds.empty() &&
+                      rows(topology.node()).narrow_rows() == 0;
   d.bytes = round_up(std::max<std::size_t>(1, d.outbox + (staged ? 0 : outbox_of(local))), kMapped);
   return d;
 }

@@ -13,25 +13,27 @@ std::size_t bytes_of(std::int64_t floats) {
 
 }  // namespace
 
-RoundDeviceFold::RoundDeviceFold(Waiter& waiter, Device& device, std::unique_ptr<RoundFold> host)
+RoundDeviceFold::RoundDeviceFold(Waiter& waiter, const FoldDevice& device,
+                                 std::unique_ptr<RoundFold> host)
     : waiter_(waiter),
-      device_(device),
+      device_(*device.device),
+      arithmetic_(*device.arithmetic),
       host_(std::move(host)),
       plan_(host_->plan()),
-      leaves_(device, host_->leaf_pages()),
-      store_(device, host_->store_pages()),
+      leaves_(device_, host_->leaf_pages()),
+      store_(device_, host_->store_pages()),
       streams_(std::make_unique<Lanes[]>(static_cast<std::size_t>(plan_.layout.streams))),
-      sums_(device.allocate(bytes_of(plan_.slot_floats), "the sums of this rank's shard")),
-      uploads_(device.make_stream()),
-      uploaded_(device.make_event()),
-      read_(device.make_event()) {
+      sums_(device_.allocate(bytes_of(plan_.slot_floats), "the sums of this rank's shard")),
+      uploads_(device_.make_stream()),
+      uploaded_(device_.make_event()),
+      read_(device_.make_event()) {
   for (int s = 0; s < plan_.streams_of(plan_.topology.position); ++s) {
     Lanes& lanes = streams_[s];
-    lanes.leaves = device.allocate(bytes_of(kPlaces * plan_.leaf_floats), "a lane's gradients");
-    lanes.copies = device.make_stream();
+    lanes.leaves = device_.allocate(bytes_of(kPlaces * plan_.leaf_floats), "a lane's gradients");
+    lanes.copies = device_.make_stream();
     for (Place& place : lanes.places) {
-      place.written = device.make_event();
-      place.copied = device.make_event();
+      place.written = device_.make_event();
+      place.copied = device_.make_event();
     }
   }
   waiter_.serve(this, [this] {
@@ -123,9 +125,12 @@ void RoundDeviceFold::move(int stream) {
     Place& from = s.places[given % kPlaces];
     const int bucket = plan_.bucket_of(given);
     float* const to = host_->leaf(stream, lane_of(stream, given), bucket);
+    float* const leaf = place(stream, given);
+    const std::int64_t elements = plan_.layout.buckets[bucket].size();
     from.written->wait(*s.copies);
-    device_.copy(to, place(stream, given), bytes_of(plan_.layout.buckets[bucket].size()),
-                 *s.copies);
+    if (plan_.layout.leaf == LeafType::kBf16)
+      arithmetic_.round_to_bf16(leaf, leaf, elements, *s.copies);
+    device_.copy(to, leaf, bytes_of(elements), *s.copies);
     from.copied->record(*s.copies);
     s.given.store(++given, std::memory_order_release);
   }

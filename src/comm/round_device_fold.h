@@ -1,6 +1,7 @@
 // Lanes in rounds on a device whose streams run late: leaves go down to the rank's window as soon
-// as they are written, the host adds, and the sums of this rank's shard go up again. A stream keeps
-// two buckets on the device. Knows of the host's fold only what it does with leaves.
+// as they are written, rounded if they are to be, the host adds, and the sums of this rank's shard
+// go up again. A stream keeps two buckets on the device. Knows of the host's fold only what it does
+// with leaves.
 #pragma once
 #include <array>
 #include <atomic>
@@ -17,7 +18,8 @@ namespace lockstep::comm {
 
 class RoundDeviceFold final : public Fold {
  public:
-  RoundDeviceFold(Waiter& waiter, Device& device, std::unique_ptr<RoundFold> host);
+  // host: one that does not round.
+  RoundDeviceFold(Waiter& waiter, const FoldDevice& device, std::unique_ptr<RoundFold> host);
   ~RoundDeviceFold() override;
 
   std::int64_t next(int stream) override { return host_->next(stream); }
@@ -79,6 +81,7 @@ class RoundDeviceFold final : public Fold {
 
   Waiter& waiter_;
   Device& device_;
+  TreeArithmetic& arithmetic_;
   const std::unique_ptr<RoundFold> host_;
   const RoundPlan& plan_;
   const PinnedPages leaves_, store_;

@@ -138,7 +138,7 @@ void RoundFold::push(int stream, std::int64_t lane, int bucket) {
   StreamState& state = streams_[stream];
   LOCKSTEP_CHECK(tick == state.pushed && tick < state.opened, "bucket {} of lane {} out of order",
                  bucket, lane);
-  if (plan_->layout.leaf == LeafType::kBf16) {
+  if (plan_->layout.leaf == LeafType::kBf16 && arithmetic_.round_to_bf16 != nullptr) {
     const ScopedTimer timer(state.rounding);
     float* const leaf = memory_.leaf(local_, stream, tick);
     const BucketBlocks& blocks = plan_->blocks[bucket];

@@ -19,7 +19,8 @@ namespace lockstep::comm {
 
 class RoundFold final : public Fold {
  public:
-  // messages: a communicator of its own over all ranks, or MPI_COMM_NULL on one node.
+  // messages: a communicator of its own over all ranks, or MPI_COMM_NULL on one node. Leaves come
+  // rounded where the arithmetic does not round.
   RoundFold(Waiter& waiter, std::unique_ptr<RoundPlan> plan, std::unique_ptr<SharedWindow> window,
             MPI_Comm messages, const FoldArithmetic& arithmetic, std::string path);
   ~RoundFold() override;

@@ -28,7 +28,8 @@ std::vector<LaneRange> deal(std::int64_t lanes, const ServerRoles& roles) {
 }  // namespace
 
 ServerFold::ServerFold(Communicator& communicator, const FoldLayout& layout, int servers,
-                       const FoldArithmetic& arithmetic, MPI_Comm messages)
+                       const FoldArithmetic& arithmetic, const FoldDevice& device,
+                       MPI_Comm messages)
     : communicator_(communicator),
       layout_(layout),
       arithmetic_(arithmetic),
@@ -51,7 +52,7 @@ ServerFold::ServerFold(Communicator& communicator, const FoldLayout& layout, int
   records_.emplace(messages_, topology, records, layout_.record_bytes);
   values_.emplace(messages_, topology, values, sizeof(double));
   if (server_ < 0) {
-    plan_worker(dealt[topology.position]);
+    plan_worker(dealt[topology.position], device);
   } else {
     for (int s = 0; s < layout_.streams; ++s) cursors_.add({0, 0});
     plan_server(dealt);
@@ -75,24 +76,23 @@ std::vector<std::span<std::byte>> ServerFold::rows_of(int bucket, int server, fl
   return pieces;
 }
 
-void ServerFold::plan_worker(const LaneRange& lanes) {
+void ServerFold::plan_worker(const LaneRange& lanes, const FoldDevice& device) {
   plan_ = make_stores(layout_, lanes);
-  slots_ = Pages(static_cast<std::size_t>(plan_.slots) *
-                 static_cast<std::size_t>(layout_.flat_elements) * sizeof(float));
-  stores_.emplace(layout_, plan_, reinterpret_cast<float*>(slots_.data()), layout_.flat_elements,
-                  arithmetic_);
+  if (device.device == nullptr) {
+    rows_ = std::make_unique<HostRows>(layout_, plan_, arithmetic_);
+  } else {
+    rows_ = std::make_unique<DeviceRows>(layout_, plan_, device);
+  }
   for (const auto& stream : plan_.streams) cursors_.add(stream.lanes);
   std::vector<float*> rows;
-  for (const auto& [node, slot] : plan_.remaining) rows.push_back(stores_->slot(slot));
+  for (int i = 0; i < rows_->rows(); ++i) rows.push_back(rows_->row(i));
   for (int b = 0; b < buckets(); ++b) {
     auto& parcels = sends_.emplace_back();
     for (int k = 0; k < roles_.servers; ++k) {
-      parcels.push_back(
-          exchange_->plan_send(roles_.position_of(k), b % kTags,
-                               rows_of(b, k, rows.data(), 0, static_cast<int>(rows.size()))));
+      parcels.push_back(exchange_->plan_send(roles_.position_of(k), b % kTags,
+                                             rows_of(b, k, rows.data(), 0, rows_->rows())));
     }
   }
-  complete_ = std::make_unique<std::atomic<bool>[]>(buckets());
 }
 
 void ServerFold::plan_server(const std::vector<LaneRange>& lanes) {
@@ -131,7 +131,7 @@ void ServerFold::plan_server(const std::vector<LaneRange>& lanes) {
 std::size_t ServerFold::private_bytes() const {
   const std::size_t sums =
       server_ < 0 ? 0 : static_cast<std::size_t>(shards_.elements(server_)) * sizeof(float);
-  return slots_.bytes() + inbox_.bytes() + tiles_.bytes() + sums;
+  return (rows_ ? rows_->host_bytes() : 0) + inbox_.bytes() + tiles_.bytes() + sums;
 }
 
 void ServerFold::begin_step() {
@@ -144,11 +144,11 @@ void ServerFold::begin_step() {
 
 // finish() has waited until the last step's messages left.
 float* ServerFold::leaf(int stream, std::int64_t lane, int bucket) {
-  return stores_->leaf(stream, lane, bucket);
+  return rows_->leaf(stream, lane, bucket);
 }
 
 void ServerFold::push(int stream, std::int64_t lane, int bucket) {
-  if (stores_->push(stream, lane, bucket)) complete_[bucket].store(true, std::memory_order_release);
+  rows_->push(stream, lane, bucket);
   if (stream == 0) progress();
 }
 
@@ -156,7 +156,7 @@ void ServerFold::push(int stream, std::int64_t lane, int bucket) {
 void ServerFold::progress() {
   begin_step();
   if (server_ < 0) {
-    while (sent_ < buckets() && complete_[sent_].load(std::memory_order_acquire)) {
+    while (sent_ < buckets() && rows_->here(sent_)) {
       for (const int parcel : sends_[sent_]) exchange_->start(parcel);
       ++sent_;
     }
@@ -214,7 +214,7 @@ void ServerFold::watch_flight(bool computing) {
 }
 
 void ServerFold::finish(std::int64_t step) {
-  if (stores_) stores_->end_step();
+  if (rows_) rows_->end_step();
   if (server_ < 0) watch_flight(false);
   const double start = seconds_now(), folding = counters_.fold_seconds;
   exchange_->wait("the workers' gradients", step, [this] {
@@ -228,9 +228,9 @@ void ServerFold::finish(std::int64_t step) {
   exchange_->wait("the servers' sums of squares", step, [this] { return values_->test(); });
   exchange_->wait("the sending of gradients", step, [this] { return all_sent(); });
   counters_.wait.exposed += seconds_now() - start - (counters_.fold_seconds - folding);
-  if (stores_) {
-    counters_.fold_seconds = stores_->seconds();
-    for (int b = 0; b < buckets(); ++b) complete_[b].store(false, std::memory_order_relaxed);
+  if (rows_) {
+    rows_->begin_step();
+    counters_.fold_seconds = rows_->seconds();
     counters_.bytes_sent += exchange_->bytes_sent() - exchanged_;
     exchanged_ = exchange_->bytes_sent();
   }
@@ -246,13 +246,14 @@ const float* ServerFold::sum(int block) const {
 }
 
 std::unique_ptr<Fold> make_server_fold(Communicator& communicator, const FoldLayout& layout,
-                                       int servers, const FoldArithmetic& arithmetic) {
+                                       int servers, const FoldArithmetic& arithmetic,
+                                       const FoldDevice& device) {
   auto* const mpi = dynamic_cast<MpiCommunicator*>(&communicator);
   LOCKSTEP_CHECK(mpi != nullptr && servers > 0 && communicator.size() > servers,
                  "{} servers on {} ranks", servers, communicator.size());
   MPI_Comm messages = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(mpi->world(), &messages), "MPI_Comm_dup");
-  return std::make_unique<ServerFold>(communicator, layout, servers, arithmetic, messages);
+  return std::make_unique<ServerFold>(communicator, layout, servers, arithmetic, device, messages);
 }
 
 }  // namespace lockstep::comm

@@ -10,12 +10,12 @@
 
 #include "fold_plan.h"
 #include "lane_cursors.h"
-#include "lane_stores.h"
 #include "lockstep/comm/server_exchange.h"
 #include "lockstep/comm/shards.h"
 #include "owned_values.h"
 #include "record_messages.h"
 #include "tile_runner.h"
+#include "worker_rows.h"
 
 namespace lockstep::comm {
 
@@ -23,12 +23,14 @@ class ServerFold final : public Fold {
  public:
   // messages: for records and block values, which everybody gets.
   ServerFold(Communicator& communicator, const FoldLayout& layout, int servers,
-             const FoldArithmetic& arithmetic, MPI_Comm messages);
+             const FoldArithmetic& arithmetic, const FoldDevice& device, MPI_Comm messages);
   ~ServerFold() override;
 
   std::int64_t next(int stream) override { return cursors_.next(stream); }
   std::vector<LaneRange> home(int stream) const override { return {cursors_.lanes(stream)}; }
   float* leaf(int stream, std::int64_t lane, int bucket) override;
+  void open(int stream, Stream& work) override { rows_->open(stream, work); }
+  void mark(int stream, int bucket, Stream& work) override { rows_->mark(stream, bucket, work); }
   void push(int stream, std::int64_t lane, int bucket) override;
   void progress() override;
   void set_record(std::int64_t lane, const void* record) override;
@@ -36,17 +38,19 @@ class ServerFold final : public Fold {
   const void* record(std::int64_t lane) const override { return records_->record(lane); }
   const float* sum(int block) const override;
   double block_value(int block) const override { return *value_place(block); }
+  using Fold::release;
   void release() override {}
 
   const FoldCounters& counters() const override { return counters_; }
   std::size_t window_bytes() const override { return 0; }
   std::size_t private_bytes() const override;
+  std::size_t device_bytes() const override { return rows_ ? rows_->device_bytes() : 0; }
   std::string path() const override { return "messages to the servers"; }
 
  private:
   std::vector<std::span<std::byte>> rows_of(int bucket, int server, float* const* rows,
                                             std::int64_t first, int count) const;
-  void plan_worker(const LaneRange& lanes);
+  void plan_worker(const LaneRange& lanes, const FoldDevice& device);
   void plan_server(const std::vector<LaneRange>& lanes);
   void fold(int bucket);
   void begin_step();
@@ -72,11 +76,9 @@ class ServerFold final : public Fold {
 
   // A worker.
   RankStores plan_;
-  Pages slots_;
-  std::optional<LaneStores> stores_;
+  std::unique_ptr<WorkerRows> rows_;
   std::vector<std::vector<int>> sends_;  // bucket -> parcels
-  std::unique_ptr<std::atomic<bool>[]> complete_;
-  int sent_ = 0;  // buckets
+  int sent_ = 0;                         // buckets
 
   // A server.
   TileProgram program_;

@@ -16,6 +16,15 @@ void add(Device& device, float* dst, const float* a, const float* b, std::int64_
   add(dst, a, b, n);
 }
 
+void round_to_bf16(Device& device, float* dst, const float* x, std::int64_t n,
+                   [[maybe_unused]] Stream& stream) {
+#ifdef LOCKSTEP_CUDA
+  if (device.kind() == DeviceKind::kCuda) return round_to_bf16_cuda(dst, x, n, stream);
+#endif
+  LOCKSTEP_CHECK(device.kind() == DeviceKind::kCpu, "no rounding for {}", device.name());
+  round_to_bf16(dst, x, n);
+}
+
 std::unique_ptr<FlatUpdate> make_flat_update(Device& device, const ParameterTable& table,
                                              std::vector<BlockRun> runs) {
 #ifdef LOCKSTEP_CUDA

@@ -1,6 +1,7 @@
 #include "parallel/queue_worker.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "lockstep/core/error.h"
 
@@ -16,8 +17,9 @@ QueueWorker::QueueWorker(comm::ServerExchange& exchange, ServedParameters& serve
       slots_(static_cast<std::size_t>(options.streams * kSlotsPerStream)),
       versions_(served.roles().servers) {
   const std::int64_t elements = program.table().flat_elements();
-  gradients_ = device.allocate(slots_.size() * static_cast<std::size_t>(elements) * sizeof(float),
-                               "gradients on their way to the servers");
+  gradients_ =
+      device.allocate_on_host(slots_.size() * static_cast<std::size_t>(elements) * sizeof(float),
+                              "gradients on their way to the servers");
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     slot.flat = gradients_.as<float>() + static_cast<std::int64_t>(i) * elements;
@@ -35,17 +37,22 @@ QueueWorker::QueueWorker(comm::ServerExchange& exchange, ServedParameters& serve
   for (int s = 0; s < options.streams; ++s) {
     std::function<void()> look;
     if (s == 0) look = [this] { progress(); };
-    sinks_.push_back(std::make_unique<TicketSink>(program, buckets, options, std::move(look)));
+    sinks_.push_back(
+        std::make_unique<TicketSink>(device, program, buckets, options, s, std::move(look)));
   }
   tickets_.reserve(static_cast<std::size_t>(options.streams));
   round_.reserve(static_cast<std::size_t>(options.streams));
 }
 
-std::size_t QueueWorker::slot_bytes() const { return gradients_.bytes(); }
-
 std::size_t QueueWorker::sink_bytes() const {
   std::size_t bytes = 0;
-  for (const auto& sink : sinks_) bytes += sink->bytes();
+  for (const auto& sink : sinks_) bytes += sink->addend_bytes();
+  return bytes;
+}
+
+std::size_t QueueWorker::device_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& sink : sinks_) bytes += sink->device_bytes();
   return bytes;
 }
 
@@ -202,7 +209,10 @@ void QueueWorker::compute(LaneRunner& runner) {
       runner.run({stream, first_step_ + slot.ticket / options_.lanes, lane_of(slot.ticket), micro,
                   sinks_[stream].get(), &slot.record.lane});
     }
+    const auto done = [&] { return program_.done(stream) && sinks_[stream]->here(); };
+    while (stream == 0 && !done()) progress();
     program_.wait(stream);
+    while (!sinks_[stream]->here()) std::this_thread::yield();
   });
 }
 

@@ -27,8 +27,9 @@ class QueueWorker {
   void run(std::int64_t step, LaneRunner& runner);
 
   double waited() const { return waited_; }  // seconds
-  std::size_t slot_bytes() const;
+  std::size_t slot_bytes() const { return gradients_.bytes(); }
   std::size_t sink_bytes() const;
+  std::size_t device_bytes() const;
 
  private:
   enum class Use : std::uint8_t { kFree, kTaken, kAnnounced, kSending };
@@ -56,8 +57,8 @@ class QueueWorker {
   ServedParameters& served_;
   nn::Program& program_;
   const Options options_;
-  const int owner_;  // position of the queue
-  Buffer gradients_;
+  const int owner_;   // position of the queue
+  Buffer gradients_;  // in the host's memory
   std::vector<Slot> slots_;
   std::vector<std::unique_ptr<TicketSink>> sinks_;  // by stream
   std::vector<std::int64_t> tickets_;               // held, in order

@@ -34,13 +34,8 @@ std::string_view name_of(ServerMode mode) {
   return "";
 }
 
-comm::ServerRoles server_roles(const comm::Communicator& communicator, const Device& device,
-                               const Options& options) {
+comm::ServerRoles server_roles(const comm::Communicator& communicator, const Options& options) {
   const comm::ServerRoles roles{communicator.size(), static_cast<int>(options.servers)};
-  if (!device.is_host())
-    throw UserError(
-        "parallel.strategy = \"server\" does not go with run.device = \"cuda\" yet; set run.device "
-        "= \"cpu\", or use parallel.strategy = \"replicated\"");
   if (options.reduce == comm::ReduceKind::kMpi)
     throw UserError(
         "parallel.reduce = \"mpi\" has no form for parallel.strategy = \"server\", whose servers "
@@ -112,7 +107,8 @@ ServedParameters::ServedParameters(comm::Communicator& communicator, Device& dev
                                    nn::Program& program, const BucketTable& buckets,
                                    const optim::Options& optimizer_options,
                                    const comm::ServerRoles& roles, comm::ServerExchange& exchange)
-    : program_(program),
+    : device_(device),
+      program_(program),
       table_(program.table()),
       buckets_(buckets),
       optimizer_options_(optimizer_options),
@@ -125,17 +121,22 @@ ServedParameters::ServedParameters(comm::Communicator& communicator, Device& dev
       flat_(device.allocate(static_cast<std::size_t>(table_.flat_elements()) * sizeof(float),
                             "parameters")),
       norms_(std::make_unique<ServerValues>(exchange, roles, server_, shards_, 2, 0)),
-      optimizer_(table_, optimizer_options, device, shards_.owned_by(server_),
+      optimizer_(table_, optimizer_options, cpu_device(), shards_.owned_by(server_),
                  [this](std::span<double> squares) { norms_->share(squares, step_ + 1); }),
       parcels_(buckets.size()) {
   for (const int owner : shards_.owners()) holders_.push_back(roles.position_of(owner));
-  program_.bind(flat_.as<float>());
+  LOCKSTEP_CHECK(!serves() || device.is_host(), "a server needs no device");
+  if (!device.is_host()) {
+    on_host_ = device.allocate_on_host(flat_.bytes(), "parameters on their way from the servers");
+    taken_ = device.make_event();
+  }
+  program_.bind(flat());
   const int peers = serves() ? roles.workers() : roles.servers;
   for (int b = 0; b < buckets_.size(); ++b) {
     for (int peer = 0; peer < peers; ++peer) {
       const comm::Range range = shards_.range(b, serves() ? server_ : peer);
       const auto piece =
-          std::as_writable_bytes(std::span(flat_.as<float>() + range.begin, range.size()));
+          std::as_writable_bytes(std::span(in_messages() + range.begin, range.size()));
       parcels_[b].push_back(
           serves() ? exchange.plan_send(peer, b % kTags, {&piece, 1})
                    : exchange.plan_receive(roles.position_of(peer), b % kTags, {&piece, 1}));
@@ -158,7 +159,7 @@ void ServedParameters::step(std::int64_t step, double scale, double statistics_s
   };
   // LAMB's parameters are final when all norms are known.
   const bool at_once = send_all && optimizer_options_.kind != optim::Kind::kLamb;
-  optimizer_.step(flat_.as<float>(), step, scale, statistics_scale, gradient,
+  optimizer_.step(flat(), step, scale, statistics_scale, gradient,
                   [this, at_once, &send_to_all](int parameter) {
                     const int bucket = buckets_.of[parameter];
                     if (at_once && buckets_.buckets[bucket].end == parameter + 1)
@@ -190,6 +191,7 @@ bool ServedParameters::sent() {
 }
 
 void ServedParameters::receive(int server) {
+  if (taken_) taken_->synchronize();
   for (int b = buckets(); b-- > 0;) exchange_.start(parcels_[b][server]);
 }
 
@@ -206,8 +208,18 @@ double ServedParameters::await_and_pack(std::int64_t step) {
       }
       return true;
     });
-    for (int p = buckets_.buckets[b].first; p < buckets_.buckets[b].end; ++p) program_.pack(p);
+    const Bucket& bucket = buckets_.buckets[b];
+    if (taken_) {
+      device_.copy(flat() + bucket.range.begin, in_messages() + bucket.range.begin,
+                   static_cast<std::size_t>(bucket.range.size()) * sizeof(float),
+                   program_.stream(0));
+    } else {
+      for (int p = bucket.first; p < bucket.end; ++p) program_.pack(p);
+    }
   }
+  if (!taken_) return waited;
+  taken_->record(program_.stream(0));
+  program_.pack();
   return waited;
 }
 
@@ -221,13 +233,16 @@ void ServedParameters::distribute() {
   }
   for (int k = 0; k < roles_.servers; ++k) receive(k);
   await_and_pack(-1);
-  program_.pack();  // also what reads no parameter
+  if (!taken_) program_.pack();  // also what reads no parameter
 }
 
 std::vector<StateTensor> ServedParameters::state() {
-  std::vector<StateTensor> tensors{{"parameters", flat_.as<float>()}};
+  std::vector<StateTensor> tensors{{"parameters", in_messages()}};
   append_state(tensors, optimizer_);
-  for (StateTensor& tensor : tensors) tensor.holders = &holders_;
+  for (StateTensor& tensor : tensors) {
+    tensor.holders = &holders_;
+    tensor.on_host = true;
+  }
   return tensors;
 }
 
@@ -238,7 +253,14 @@ std::vector<int> ServedParameters::workers() const {
 }
 
 std::vector<nn::LedgerRow> ServedParameters::ledger() const {
-  if (!serves()) return {{"parameters (replica)", flat_.bytes(), "a worker's copy, fp32"}};
+  if (!serves()) {
+    std::vector<nn::LedgerRow> rows{
+        {"parameters (replica)", flat_.bytes(), "a worker's copy, fp32"}};
+    if (on_host_.bytes() > 0)
+      rows.push_back(
+          {"parameters on the host", on_host_.bytes(), "pinned, from the servers", true});
+    return rows;
+  }
   const auto shard = static_cast<std::size_t>(shards_.elements(server_)) * sizeof(float);
   return {{"parameters (shard)", shard, "those that this rank serves, fp32"},
           {"optimizer state", optimizer_.state_bytes(),

@@ -1,6 +1,6 @@
 // The parameters of a parameter server: shards and optimizer on the servers, a whole copy on each
-// worker, and the messages that bring the one to the other, bucket by bucket. When an update is due
-// is the strategy's affair.
+// worker, and the messages that bring the one to the other, bucket by bucket; to a worker's device
+// through pinned memory. When an update is due is the strategy's affair.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -16,9 +16,8 @@
 
 namespace lockstep::parallel {
 
-// Throws UserError unless device, ranks and options allow for it. `mode`: "sync".
-comm::ServerRoles server_roles(const comm::Communicator& communicator, const Device& device,
-                               const Options& options);
+// Throws UserError unless ranks and options allow for it.
+comm::ServerRoles server_roles(const comm::Communicator& communicator, const Options& options);
 std::string_view name_of(ServerMode mode);
 
 // Numbers by block, `per_block` each, from the servers that own the blocks to all servers.
@@ -59,13 +58,12 @@ class ServedParameters {
   void send_everything(int worker);
   bool sent();  // what was sent may be overwritten
 
-  // A worker: starts to receive from a server, all buckets in the order in which they are sent;
-  // whether they are here.
+  // A worker: starts to receive from a server, all buckets in the order in which they are sent,
+  // once its device has taken what came before; whether they are here.
   void receive(int server);
   bool received(int server, int bucket);
-  // Waits for each bucket from all servers, and packs it.
+  // Waits for each bucket from all servers, and packs it, or gives that to the program's stream 0.
   double await_and_pack(std::int64_t step);
-  void pack() { program_.pack(); }
 
   // All servers to all workers. Every rank calls.
   void distribute();
@@ -76,7 +74,10 @@ class ServedParameters {
 
  private:
   int buckets() const { return buckets_.size(); }
+  float* in_messages() const { return on_host_.bytes() > 0 ? on_host_.as<float>() : flat(); }
+  float* flat() const { return flat_.as<float>(); }
 
+  Device& device_;
   nn::Program& program_;
   const ParameterTable& table_;
   const BucketTable& buckets_;
@@ -87,6 +88,8 @@ class ServedParameters {
   const comm::Shards shards_;
   std::vector<int> holders_;  // by block: position
   Buffer flat_;
+  Buffer on_host_;                       // of a worker whose device is not the host
+  std::unique_ptr<Event> taken_;         // likewise: on_host_ may be overwritten
   std::unique_ptr<ServerValues> norms_;  // LAMB's
   std::int64_t step_ = 0;                // in the making
   optim::Optimizer optimizer_;

@@ -26,10 +26,10 @@ ServerQueue::ServerQueue(comm::Communicator& communicator, Device& device, nn::P
     : communicator_(communicator),
       options_(options),
       buckets_(communicator, program, options.bucket_bytes),
-      exchange_((server_roles(communicator, device, options),
+      exchange_((server_roles(communicator, options),
                  comm::make_server_exchange(communicator, sizeof(Letter)))),
       served_(communicator, device, program, buckets_, optimizer_options,
-              server_roles(communicator, device, options), *exchange_) {
+              server_roles(communicator, options), *exchange_) {
   if (served_.serves()) {
     server_ = std::make_unique<QueueServer>(*exchange_, served_, device, program.table(), buckets_,
                                             optimizer_options, options, kLongestStretch);
@@ -111,9 +111,13 @@ std::vector<std::string> ServerQueue::report() {
 std::vector<nn::LedgerRow> ServerQueue::ledger() const {
   std::vector<nn::LedgerRow> rows = served_.ledger();
   if (server_) {
-    rows.push_back({"messages", server_->bytes(), "gradients from the workers, and their sum"});
+    rows.push_back(
+        {"messages", server_->bytes(), "gradients from the workers, and their sum", true});
   } else {
-    rows.push_back({"messages", worker_->slot_bytes(), "gradients on their way to the servers"});
+    rows.push_back(
+        {"messages", worker_->slot_bytes(), "gradients on their way to the servers", true});
+    if (worker_->device_bytes() > 0)
+      rows.push_back({"gradients", worker_->device_bytes(), "in the making"});
     if (worker_->sink_bytes() > 0)
       rows.push_back(
           {"accumulation", worker_->sink_bytes(), "a bucket of a later microbatch of a lane"});

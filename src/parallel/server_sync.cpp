@@ -8,9 +8,8 @@ namespace lockstep::parallel {
 namespace {
 
 // Refused before anything is allocated or sent.
-const Options& checked(const comm::Communicator& communicator, const Device& device,
-                       const Options& options) {
-  server_roles(communicator, device, options);
+const Options& checked(const comm::Communicator& communicator, const Options& options) {
+  server_roles(communicator, options);
   return options;
 }
 
@@ -32,11 +31,10 @@ std::string server_text(const comm::ServerRoles& roles, const Options& options,
 
 ServerSync::ServerSync(comm::Communicator& communicator, Device& device, nn::Program& program,
                        const optim::Options& optimizer_options, const Options& options)
-    : Synchronous(communicator, device, program, optimizer_options,
-                  checked(communicator, device, options)),
+    : Synchronous(communicator, device, program, optimizer_options, checked(communicator, options)),
       exchange_(comm::make_server_exchange(communicator, 1)),
       served_(communicator, device, program, buckets_, optimizer_options,
-              server_roles(communicator, device, options), *exchange_) {}
+              server_roles(communicator, options), *exchange_) {}
 
 // A server has no lane that could carry its requests.
 void ServerSync::run_lanes(std::int64_t step, LaneRunner& runner) {
@@ -90,6 +88,8 @@ std::vector<nn::LedgerRow> ServerSync::ledger() const {
                   served_.serves() ? "the workers' partial sums, and the sums"
                                    : "partial sums of the lanes, on their way to the servers",
                   true});
+  if (fold_->device_bytes() > 0)
+    rows.push_back({"gradients", fold_->device_bytes(), "leaves and partial sums"});
   std::size_t sinks = 0;
   for (const auto& sink : sinks_) sinks += sink->bytes();
   if (sinks > 0) rows.push_back({"accumulation", sinks, "sum over microbatches of a lane"});

@@ -1,8 +1,10 @@
-// Leads one stream's gradients into a flat buffer, summed over accumulated microbatches, and calls
-// back at every bucket, so that messages move while a pass computes.
+// Leads one stream's gradients into a flat buffer of the host's memory, summed over accumulated
+// microbatches, and calls back at every bucket, so that messages move while a pass computes. On a
+// device whose streams run late they are made there and brought bucket by bucket.
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "lockstep/nn/program.h"
@@ -14,22 +16,43 @@ namespace lockstep::parallel {
 class TicketSink final : public nn::GradientSink {
  public:
   // look: may be empty.
-  TicketSink(const nn::Program& program, const BucketTable& buckets, const Options& options,
-             std::function<void()> look);
+  TicketSink(Device& device, nn::Program& program, const BucketTable& buckets,
+             const Options& options, int stream, std::function<void()> look);
+  ~TicketSink() override;
+  // flat: from allocate_on_host().
   void begin(float* flat, std::int64_t micro);
   float* address(int parameter) override;
+  void written(int first, int end, Stream& stream) override;
   void complete(int first, int end) override;
-  std::size_t bytes() const { return addend_.size() * sizeof(float); }
+  // All that was begun lies in the host's memory, once the program's stream is done.
+  bool here() const { return !late() || brought_->done(); }
+
+  std::size_t device_bytes() const { return own_.bytes(); }
+  std::size_t addend_bytes() const { return addends_.bytes(); }
 
  private:
+  bool late() const { return copies_ != nullptr; }
+  bool last_micro() const { return micro_ + 1 == accumulate_; }
+  float* sum() const { return late() ? own_.as<float>() : flat_; }
+  float* addend() const;
+
+  Device& device_;
+  nn::Program& program_;
   const ParameterTable& table_;
   const BucketTable& buckets_;
   const std::int64_t accumulate_;
   const bool round_;
+  const int stream_;
   const std::function<void()> look_;
-  std::vector<float> addend_;  // a bucket of a later microbatch
+  std::int64_t largest_ = 0;  // elements of a bucket
+  Buffer addends_;            // buckets of a later microbatch
   float* flat_ = nullptr;
   std::int64_t micro_ = 0;
+  // Where streams run late.
+  Buffer own_;
+  std::unique_ptr<Stream> copies_;
+  std::vector<std::unique_ptr<Event>> marks_;  // by bucket: it is written
+  std::unique_ptr<Event> brought_;
 };
 
 }  // namespace lockstep::parallel

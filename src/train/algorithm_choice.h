@@ -6,18 +6,19 @@
 #include <optional>
 
 #include "lockstep/comm/communicator.h"
-#include "lockstep/device/device.h"
+#include "train/rank_device.h"
 
 namespace lockstep::train {
 
 // Collective. Takes up what a checkpoint of a run on the same kind of GPU has chosen.
-void recall_algorithms(comm::Communicator& communicator, const Device& device,
+void recall_algorithms(comm::Communicator& communicator, const RankDevice& device,
                        const std::optional<std::filesystem::path>& checkpoint);
 
 // Lives around the making of a program. Collective, with built() after it.
 class AlgorithmChoice {
  public:
-  AlgorithmChoice(comm::Communicator& communicator, const Device& device);
+  // on_cuda: the run computes on cuda devices.
+  AlgorithmChoice(comm::Communicator& communicator, bool on_cuda);
   void built();
 
  private:

@@ -10,15 +10,19 @@ namespace {
 
 constexpr int kBf16Capability = 80;  // the first GPUs with bf16 products
 
-bool has_bf16(const Device& device) {
-  return device.kind() == DeviceKind::kCuda ? cuda_capability(device) >= kBf16Capability
-                                            : ops::has_bf16_arithmetic();
+ops::Precision precision_with(const Run& run, bool bf16) {
+  return bf16 ? run.train.precision : ops::Precision::kFp32;
 }
 
 }  // namespace
 
 ops::Precision precision_in_force(const Run& run, const Device& device) {
-  return has_bf16(device) ? run.train.precision : ops::Precision::kFp32;
+  if (device.kind() == DeviceKind::kCuda) return precision_on_cuda(run, cuda_capability(device));
+  return precision_with(run, ops::has_bf16_arithmetic());
+}
+
+ops::Precision precision_on_cuda(const Run& run, int capability) {
+  return precision_with(run, capability >= kBf16Capability);
 }
 
 void warn_of_precision(const Run& run, const Device& device) {

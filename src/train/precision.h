@@ -9,6 +9,7 @@ namespace lockstep::train {
 // Of the device, on the cpu under the ISA in force: fp32 where it has no arithmetic of its own for
 // bf16.
 ops::Precision precision_in_force(const Run& run, const Device& device);
+ops::Precision precision_on_cuda(const Run& run, int capability);
 // One warning, by the rank that speaks, if that is another one than the run asks for.
 void warn_of_precision(const Run& run, const Device& device);
 

@@ -20,7 +20,7 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
                         request.checkpoint.string());
   });
   const RankDevice device(communicator, run);
-  recall_algorithms(communicator, device.get(), request.checkpoint);
+  recall_algorithms(communicator, device, request.checkpoint);
   warn_of_precision(run, device.get());
   Model model(communicator, device.get(), whole, request.split, &facts);
   const std::int64_t elements = model.program.table().flat_elements();

@@ -64,7 +64,7 @@ Model::Model(comm::Communicator& communicator, Device& device, const Run& run,
     : manifest(read_data(communicator, run, split, facts)),
       tokenizer(read_tokenizer(communicator, manifest)),
       task(task_of(run, manifest, split, tokenizer, facts)),
-      choice(communicator, device),
+      choice(communicator, run.run.device != "cpu"),
       program(roomy(communicator, device, run, manifest, task, facts == nullptr),
               make_layers(run, task), program_options(run, task, precision_in_force(run, device))),
       streams(static_cast<int>(run.run.threads), device) {
@@ -98,11 +98,6 @@ void Session::restored() {
   strategy->restored();
 }
 
-std::vector<nn::LedgerRow> Session::ledger() const {
-  std::vector<nn::LedgerRow> rows;
-  for (const auto& part : {strategy->ledger(), model.program.ledger()})
-    rows.insert(rows.end(), part.begin(), part.end());
-  if (host.bytes() > 0)
 // Between nodes a lane moves at a window's edge, and is announced at the edge before.
 void Session::deal_lanes(data::Position at) {
   if (!loader->lanes_leave() || !loader->window_begins(at)) return;
@@ -110,6 +105,11 @@ void Session::deal_lanes(data::Position at) {
     loader->deal(cuts->now, cuts->next, at);
 }
 
+std::vector<nn::LedgerRow> Session::ledger() const {
+  std::vector<nn::LedgerRow> rows;
+  for (const auto& part : {strategy->ledger(), model.program.ledger()})
+    rows.insert(rows.end(), part.begin(), part.end());
+  if (host.bytes() > 0)
     rows.push_back({"host copies", host.bytes(),
                     "of parameters and optimizer state, for checkpoints and digests", true});
   rows.push_back({"data windows", loader->window_bytes(),

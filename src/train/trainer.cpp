@@ -11,7 +11,6 @@
 #include "lockstep/core/clock.h"
 #include "lockstep/core/log.h"
 #include "lockstep/core/units.h"
-#include "lockstep/device/cuda.h"
 #include "lockstep/ops/algorithms.h"
 #include "lockstep/train/environment.h"
 #include "lockstep/train/signals.h"
@@ -47,13 +46,13 @@ NamedValues metric_values(const Evaluation& e) { return {e.metrics.begin(), e.me
 // Of what the run goes on from, if it goes on.
 std::unique_ptr<RankDevice> ready_device(comm::Communicator& communicator, const Run& run,
                                          const TrainRequest& request) {
-  auto device = std::make_unique<RankDevice>(communicator, run);
+  auto device = std::make_unique<RankDevice>(communicator, run, Computing::kTrainingRanks);
   const fs::path dir = run.checkpoint.dir;
   std::optional<fs::path> newest;
   communicator.together([&] {
     if (request.resume && !dir.empty() && communicator.rank() == 0) newest = newest_checkpoint(dir);
   });
-  recall_algorithms(communicator, device->get(), newest);
+  recall_algorithms(communicator, *device, newest);
   return device;
 }
 
@@ -109,9 +108,10 @@ Environment Trainer::environment() const {
   const ops::Precision precision = session_.model.program.options().precision;
   EnvironmentInputs inputs{run_.run.threads, "cpu", std::string(name_of(precision)),
                            request_.libraries};
-  if (device_->is_cuda()) {
+  if (device_->run_is_cuda()) {
     inputs.device = "cuda";
-    inputs.gpu = cuda_description(device_->get());
+    inputs.gpu = device_->gpu();
+    inputs.precision = name_of(precision_on_cuda(run_, device_->capability()));
     inputs.algorithms = ops::algorithms().to_text();
   }
   return local_environment(inputs);
@@ -348,7 +348,7 @@ void Trainer::finish() {
   } else {
     say_digest(digest(communicator_, session_.state(progress())), "");
   }
-  if (!device_->is_cuda())
+  if (!device_->run_is_cuda())
     mine.fma_peak = measure_fma_peak() * static_cast<double>(run_.run.threads);
   fill_memory(mine);
   const auto ranks = gather_times(communicator_, mine);

@@ -155,6 +155,67 @@ case $case in
       go 2 2 "$from" "$@" "checkpoint.dir=$dir/$from-stage" --stop-after 4 > /dev/null
       same "$reference" "$(go 0 1 "$to" "$@" "checkpoint.dir=$dir/$from-stage" --resume)" "from stage 2 on $from to $to"
     done ;;
+  leaves)
+    # Leaves rounded to bf16: a run of its own, the same on any ranks and at every stage, near the cpu's.
+    rm -rf "$dir"
+    set -- "${mlp[@]}" --set log.window=1 --set parallel.bucket_bytes=4096
+    reference=$(digest 1 "$@" "${cuda[@]}")
+    set -- "$@" --set precision.leaf=bf16
+    differs "$reference" "$(digest 1 "$@" "${cuda[@]}" --set "checkpoint.dir=$dir/cuda")" "leaves are rounded"
+    train 1 "$@" --set "checkpoint.dir=$dir/cpu"
+    close "$dir/cpu" "$dir/cuda" 1e-3
+    set -- "$@" --set run.device=cuda
+    reference=$(digest 1 "$@")
+    same "$reference" "$(digest 4 "$@")" "4 ranks"
+    same "$reference" "$(digest 4 "$@" --set parallel.pretend_nodes=0,1,2,3)" "4 nodes, each with a lane"
+    set -- "$@" --set train.lanes=5 --set train.batch=20 --set train.steps=5
+    same "$(digest 1 "$@")" "$(digest 3 "$@" --set parallel.pretend_nodes=0,1,1)" "a lane alone beside a sum"
+    sharded "" 1 "$@" ;;
+  server)
+    # Workers on devices, servers without: the digest of replicated. Two lanes without staleness are added in no other way than
+    # in the one tree, whoever is first.
+    set -- "${mlp[@]}" --set optimizer.clip=0.5 --set parallel.bucket_bytes=4096
+    reference=$(digest 1 "$@" "${cuda[@]}")
+    way=(--set parallel.strategy=server)
+    same "$reference" "$(digest 2 "$@" "${way[@]}" "${cuda[@]}")" "1 worker"
+    same "$reference" "$(digest 4 "$@" "${way[@]}" --set run.device=cuda)" "3 workers with a device each"
+    for seed in 1 2; do
+      same "$reference" "$(LOCKSTEP_EMULATION_SEED=$seed digest 4 "$@" "${way[@]}" "${cuda[@]}" --set parallel.servers=2 \
+        --set run.threads=2 --set parallel.pretend_nodes=0,1,0,1)" "2 workers and 2 servers on 2 nodes, seed $seed"
+    done
+    set -- "${cnn[@]}" --set train.steps=3 --set train.lanes=2 --set train.accumulate=3 --set train.batch=12
+    reference=$(digest 1 "$@" "${cuda[@]}" --set precision.leaf=bf16)
+    for mode in sync bounded; do
+      for ranks in 2 3; do
+        same "$reference" "$(digest $ranks "$@" "${way[@]}" "${cuda[@]}" --set precision.leaf=bf16 --set "parallel.mode=$mode" \
+          --set parallel.staleness=0)" "$mode, $((ranks - 1)) workers, accumulated and rounded"
+      done
+    done
+    rm -rf "$dir"
+    set -- "${mlp[@]}" "${way[@]}" "${cuda[@]}" --set parallel.mode=async --set run.threads=2 --set "checkpoint.dir=$dir/async"
+    train 3 "$@" --stop-after 4
+    train 4 "$@" --set parallel.servers=2 --resume
+    says '^ *staleness: '
+    echo "ok: async, resumed with 2 servers" ;;
+  local)
+    # Replicas on any rank, met on the host; a stop waits for the next meeting.
+    rm -rf "$dir"
+    set -- "${mlp[@]}" --set parallel.strategy=local --set parallel.every=3 --set parallel.outer=nesterov --set log.window=1
+    train 1 "$@" --set "checkpoint.dir=$dir/cpu"
+    reference=$(digest 1 "$@" "${cuda[@]}" --set "checkpoint.dir=$dir/cuda")
+    close "$dir/cpu" "$dir/cuda" 1e-4
+    same "$reference" "$(digest 2 "$@" "${cuda[@]}")" "2 ranks on one device"
+    same "$reference" "$(digest 4 "$@" --set run.device=cuda)" "4 ranks"
+    same "$reference" "$(digest 3 "$@" --set run.device=cuda --set parallel.pretend_nodes=0,1,0)" "3 ranks on 2 nodes"
+    set -- "$@" --set "checkpoint.dir=$dir/stopped"
+    digest 2 "$@" "${cuda[@]}" --stop-after 4 > /dev/null
+    same "$reference" "$(digest 4 "$@" "${cuda[@]}" --resume)" "stopped on 2 ranks, resumed on 4"
+    # With running statistics, the mean of the replicas, rounded changes, and lanes side by side in a replica.
+    set -- "${cnn[@]}" --set parallel.strategy=local --set parallel.replicas=2 --set parallel.every=2 --set precision.leaf=bf16
+    reference=$(digest 1 "$@" "${cuda[@]}")
+    for seed in 1 2; do
+      same "$reference" "$(LOCKSTEP_EMULATION_SEED=$seed digest 2 "$@" "${cuda[@]}" --set run.threads=2)" "2 threads, seed $seed"
+    done ;;
   bf16) tokens 2e-3 "${gpt[@]}" --set train.precision=bf16 ;;
   llama) tokens 1e-5 "${llama[@]}" ;;
   llama_bf16) tokens 2e-3 "${llama[@]}" --set train.precision=bf16 ;;
@@ -292,6 +353,10 @@ case $case in
     LOCKSTEP_EMULATION_DEVICES=2 "$mpirun" -np 3 "$program" train "${mlp[@]}" --set run.device=cuda > "$out" 2>&1
     same 2 $? "3 ranks on 2 devices"
     says '3 ranks on a node with 2 CUDA devices'
+    LOCKSTEP_EMULATION_DEVICES=2 "$mpirun" -np 3 "$program" train "${mlp[@]}" --set run.device=cuda \
+      --set parallel.strategy=server > "$out" 2>&1
+    same 0 $? "2 workers and a server on 2 devices"
+    says '^ *device +cuda: 2 x .*; rank 0 on cuda 0, 1 on 1; servers have none'
     "$program" train "${mlp[@]}" --set run.device=cuda:7 > "$out" 2>&1
     same 2 $? "a device that is not there"
     LOCKSTEP_EMULATION_MEMORY=16K "$program" train "${mlp[@]}" "${cuda[@]}" > "$out" 2>&1

@@ -3,6 +3,7 @@
 #include "kernels/dropout.h"
 #include "kernels/oracle.h"
 #include "kernels/swiglu.h"
+#include "lockstep/ops/vector.h"
 
 namespace lockstep::kernels {
 namespace {
@@ -107,6 +108,33 @@ TEST(Elementwise, converts_to_nearest_even_and_back) {
         EXPECT_EQ(again[i], expected[i]);
       }
     }
+  }
+}
+
+// Words of every kind, and those around the two halves' border.
+TEST(Elementwise, rounds_to_bf16_as_the_cpu_does) {
+  const std::vector<std::uint32_t> uppers = {0x0000, 0x0001, 0x3f80, 0x3f81, 0x7f7f,
+                                             0x7f80, 0x7f81, 0x7fc0, 0x7fff, 0x8000,
+                                             0xbf80, 0xff7f, 0xff80, 0xffff};
+  Floats x;
+  for (const std::uint32_t upper : uppers) {
+    for (const std::uint32_t lower : {0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff})
+      x.push_back(std::bit_cast<float>(upper << 16 | lower));
+  }
+  for (const float v : uniform(937, 8)) x.push_back(v);
+  const auto n = static_cast<std::int64_t>(x.size());
+  Floats expected(x.size());
+  ops::round_to_bf16(expected.data(), x.data(), n);
+  const DeviceArray<float> on_x(x), y(n), naive(n);
+  round_to_bf16(y.data(), on_x.data(), n, nullptr);
+  round_to_bf16_reference(naive.data(), on_x.data(), n, nullptr);
+  round_to_bf16(on_x.data(), on_x.data(), n, nullptr);  // in place
+  const Floats got = y.host(), in_place = on_x.host(), plain = naive.host();
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto bits = [](float v) { return std::bit_cast<std::uint32_t>(v); };
+    EXPECT_EQ(bits(got[i]), bits(expected[i])) << bits(x[i]);
+    EXPECT_EQ(bits(in_place[i]), bits(expected[i])) << bits(x[i]);
+    if (!std::isnan(x[i])) EXPECT_EQ(bits(plain[i]), bits(expected[i])) << bits(x[i]);
   }
 }
 

@@ -29,6 +29,7 @@ struct Setting {
   int streams = 1;
   std::string nodes;
   test::DriveOptions drive;
+  LeafType leaf = LeafType::kFp32;
 };
 
 std::string expect_reference_bits(Device& device, const Setting& s, int steps = 3) {
@@ -36,10 +37,12 @@ std::string expect_reference_bits(Device& device, const Setting& s, int steps = 
                            s.streams, s.nodes, s.drive.captured, s.drive.threads));
   const auto communicator = make_communicator({60, s.nodes});
   const auto arithmetic = ops::make_tree_arithmetic(device);
-  const FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
+  FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
+  layout.leaf = s.leaf;
   ::testing::internal::CaptureStderr();
-  const auto fold = make_fold(*communicator, layout, {&ops::add, &ops::sum_of_squares},
-                              ReduceKind::kFold, {&device, arithmetic.get()});
+  const auto fold =
+      make_fold(*communicator, layout, {&ops::add, &ops::sum_of_squares, &ops::round_to_bf16},
+                ReduceKind::kFold, {&device, arithmetic.get()});
   ::testing::internal::GetCapturedStderr();
   std::string difference;
   {
@@ -98,6 +101,14 @@ TEST_F(CudaFold, stages_between_nodes) {
           expect_reference_bits(*device_, {.lanes = lanes, .streams = 2, .nodes = list});
       EXPECT_NE(path.find("pinned staging"), std::string::npos) << path;
     }
+  }
+}
+
+TEST_F(CudaFold, adds_leaves_rounded_to_bf16) {
+  for (const std::int64_t lanes : {4, 5, 7}) {
+    const std::string list = test::node_list(ranks(), [](int rank) { return rank % 2; });
+    for (const std::string& nodes : {std::string(), list})
+      expect_reference_bits(*device_, {.lanes = lanes, .nodes = nodes, .leaf = LeafType::kBf16}, 2);
   }
 }
 

@@ -28,7 +28,9 @@ double sum_of_squares(const float* x, std::int64_t n) {
   }
   return total[0];
 }
-FoldArithmetic host_arithmetic() { return {test::plain_arithmetic().add, sum_of_squares}; }
+FoldArithmetic host_arithmetic() {
+  return {test::plain_arithmetic().add, sum_of_squares, test::plain_arithmetic().round_to_bf16};
+}
 
 struct Setting {
   std::int64_t lanes = 8;
@@ -40,15 +42,16 @@ struct Setting {
   test::DriveOptions drive;
   SumsTo sums = SumsTo::kEveryRank;
   Leaves leaves = Leaves::kFolded;
+  LeafType leaf = LeafType::kFp32;
 };
 
 // Returns the fold's path.
 std::string expect_reference_bits(const Setting& s, int steps = 4) {
   SCOPED_TRACE(
       fmt::format("{} lanes, {} streams, seed {}, nodes '{}', peers {}, messages {}, "
-                  "captured {}, threads {}",
+                  "captured {}, threads {}, bf16 {}",
                   s.lanes, s.streams, s.seed, s.nodes, s.peers, s.device_messages, s.drive.captured,
-                  s.drive.threads));
+                  s.drive.threads, s.leaf == LeafType::kBf16));
   set_device_memory_claim(s.device_messages);
   const auto communicator = make_communicator({30, s.nodes});
   test::LateDevice device(100 * s.seed + communicator->rank(), s.peers);
@@ -56,6 +59,7 @@ std::string expect_reference_bits(const Setting& s, int steps = 4) {
   FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
   layout.sums = s.sums;
   layout.leaves = s.leaves;
+  layout.leaf = s.leaf;
   test::DriveOptions drive = s.drive;
   if (s.leaves == Leaves::kInRounds) {
     layout.open_buckets = 1;
@@ -118,6 +122,55 @@ TEST(LateFold, takes_lanes_in_rounds) {
     if (seed % 2 == 1) s.nodes = alternating(2);
     expect_reference_bits(s, 5);
   }
+}
+
+// Lanes that leave a node alone beside sums, with and without additions on the node, on every path.
+TEST(LateFold, adds_leaves_rounded_to_bf16) {
+  for (std::uint64_t seed = 0; seed < 18; ++seed) {
+    Setting s{.lanes = ranks() + static_cast<std::int64_t>(seed) % 7,
+              .streams = 1 + static_cast<int>(seed) % 3,
+              .seed = seed,
+              .peers = seed % 5 != 0,
+              .device_messages = seed % 4 == 1};
+    if (seed % 6 >= 4) s = in_rounds(s.lanes, s.streams, seed);
+    s.leaf = LeafType::kBf16;
+    if (seed % 3 > 0) s.nodes = alternating(1 + static_cast<int>(seed) % 3);
+    expect_reference_bits(s, 3);
+  }
+}
+
+// What a step of a rank with one lane and a node of its own sends.
+std::int64_t bytes_of_a_step(LeafType leaf) {
+  const auto communicator =
+      make_communicator({30, test::node_list(ranks(), [](int rank) { return rank; })});
+  test::LateDevice device(1);
+  test::LateArithmetic arithmetic(device);
+  FoldLayout layout = test::make_layout(kSizes, 1500, ranks(), 1);
+  layout.leaf = leaf;
+  const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
+                              {&device, &arithmetic});
+  const auto on_host = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold);
+  test::DeviceFoldDriver driver(*fold, layout, device, {});
+  driver.run_step(0);
+  driver.read(0);
+  EXPECT_EQ(driver.check(0), "");
+  test::run_step(*on_host, layout, 0, false);
+  on_host->release();
+  EXPECT_EQ(fold->counters().bytes_sent, on_host->counters().bytes_sent);
+  return fold->counters().bytes_sent;
+}
+
+TEST(LateFold, sends_leaves_that_travel_alone_in_half) {
+  if (ranks() == 1) return;
+  // Pieces go out, as long as their sums that come back; records stay as they are.
+  const FoldLayout layout = test::make_layout(kSizes, 1500, ranks(), 1);
+  const auto communicator = make_communicator({});
+  const std::int64_t saved = bytes_of_a_step(LeafType::kFp32) - bytes_of_a_step(LeafType::kBf16);
+  std::int64_t mine = 0;  // elements that others own
+  const Shards shards(layout, ranks());
+  for (int b = 0; b < static_cast<int>(layout.buckets.size()); ++b)
+    mine += layout.buckets[b].size() - shards.range(b, communicator->topology().position).size();
+  EXPECT_EQ(saved, 2 * mine);
 }
 
 TEST(LateFold, knows_its_memory_of_rounds_beforehand) {
@@ -183,17 +236,25 @@ TEST(LateFold, sends_device_memory_where_mpi_takes_it) {
   }
 }
 
-TEST(LateFold, knows_its_device_memory_beforehand) {
-  const auto communicator = make_communicator({});
+void expect_known_memory(const std::string& nodes, LeafType leaf) {
+  const auto communicator = make_communicator({30, nodes});
   test::LateDevice device(0);
   test::LateArithmetic arithmetic(device);
-  const FoldLayout layout = test::make_layout(kSizes, 1500, 8, 2);
+  FoldLayout layout = test::make_layout(kSizes, 1500, 8, 2);
+  layout.leaf = leaf;
   const auto fold = make_fold(*communicator, layout, host_arithmetic(), ReduceKind::kFold,
                               {&device, &arithmetic});
   const FoldBytes bytes = fold_bytes(communicator->topology(), layout, ReduceKind::kFold, true);
   EXPECT_EQ(fold->window_bytes(), bytes.window);
   EXPECT_EQ(fold->private_bytes(), bytes.private_memory);
   EXPECT_EQ(fold->device_bytes(), bytes.device);
+}
+
+TEST(LateFold, knows_its_device_memory_beforehand) {
+  for (const LeafType leaf : {LeafType::kFp32, LeafType::kBf16}) {
+    expect_known_memory("", leaf);
+    expect_known_memory(alternating(2), leaf);
+  }
 }
 
 TEST(LateFold, refuses_sums_by_mpi) {

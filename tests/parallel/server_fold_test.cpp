@@ -3,11 +3,14 @@
 
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "lockstep/comm/server_exchange.h"
 #include "lockstep/comm/shards.h"
 #include "support/allocation_count.h"
+#include "support/device_fold_driver.h"
 #include "support/fold_driver.h"
+#include "support/late_device.h"
 #include "support/node_list.h"
 
 namespace lockstep::comm {
@@ -80,6 +83,45 @@ TEST(ServerFold, equals_the_serial_tree_between_pretended_nodes_and_with_leaves_
   for (const LeafType leaf : {LeafType::kFp32, LeafType::kBf16}) {
     layout.leaf = leaf;
     expect_reference_bits({30, nodes}, layout, 1, 3);
+  }
+}
+
+// Workers' leaves and sums are on a device whose streams run late; the servers have none.
+void expect_reference_bits_of_late_workers(const FoldLayout& layout, int servers,
+                                           std::uint64_t seed) {
+  SCOPED_TRACE(fmt::format("{} servers, {} lanes, {} streams, seed {}", servers, layout.lanes,
+                           layout.streams, seed));
+  const auto communicator = make_communicator({});
+  const int workers = ServerRoles{communicator->size(), servers}.workers();
+  const int server = communicator->topology().position - workers;
+  test::LateDevice device(100 * seed + communicator->rank());
+  test::LateArithmetic arithmetic(device);
+  const auto fold = make_server_fold(*communicator, layout, servers, test::plain_arithmetic(),
+                                     server < 0 ? FoldDevice{&device, &arithmetic} : FoldDevice{});
+  std::optional<test::DeviceFoldDriver> worker;
+  if (server < 0) worker.emplace(*fold, layout, device, test::DriveOptions{seed % 2 == 1, false});
+  EXPECT_EQ(fold->device_bytes() > 0, server < 0);
+  for (int step = 0; step < 3; ++step) {
+    if (server < 0) {
+      worker->run_step(step);
+    } else {
+      const test::InventedRecord record{step, layout.lanes + server, 0};
+      fold->set_record(layout.lanes + server, &record);
+      fold->finish(step);
+    }
+    const std::string difference = check(*fold, layout, step, server, servers);
+    fold->release();
+    ASSERT_EQ(communicator->max(difference.empty() ? 0 : 1), 0) << difference;
+    communicator->barrier();
+  }
+}
+
+TEST(ServerFold, takes_the_lanes_of_workers_on_late_devices) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    FoldLayout layout = test::make_layout(kSizes, 5000, ranks() + static_cast<std::int64_t>(seed),
+                                          1 + static_cast<int>(seed) % 2);
+    if (seed > 2) layout.leaf = LeafType::kBf16;
+    expect_reference_bits_of_late_workers(layout, seed % 3 == 0 ? ranks() - 1 : 1, seed);
   }
 }
 

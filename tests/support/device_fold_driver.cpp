@@ -139,7 +139,8 @@ std::string DeviceFoldDriver::check(std::int64_t step) {
     if (!reads(i)) continue;
     const comm::Range& block = layout_.blocks[i];
     for (std::int64_t e = block.begin; e < block.end; ++e) {
-      const float found = read.sums.as<float>()[e], expected = expected_sum(step, layout_.lanes, e);
+      const float found = read.sums.as<float>()[e],
+                  expected = expected_sum(step, layout_.lanes, e, layout_.leaf);
       if (std::bit_cast<std::uint32_t>(found) != std::bit_cast<std::uint32_t>(expected)) {
         return fmt::format("step {}, block {}, element {}: {} instead of {}", step, i, e, found,
                            expected);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 
@@ -238,6 +239,23 @@ bool LateDevice::pin(void* data, std::size_t bytes) {
 void LateDevice::unpin(void* data) noexcept {
   const std::lock_guard lock(mutex_);
   memory_.erase(static_cast<std::byte*>(data));
+}
+
+// Finite numbers only.
+void LateArithmetic::round_to_bf16(float* dst, const float* x, std::int64_t n, Stream& stream) {
+  device_.give(stream, [=] {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto bits = std::bit_cast<std::uint32_t>(x[i]);
+      dst[i] = std::bit_cast<float>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
+    }
+  });
+}
+
+void LateArithmetic::pack_bf16(std::uint16_t* dst, const float* x, std::int64_t n, Stream& stream) {
+  device_.give(stream, [=] {
+    for (std::int64_t i = 0; i < n; ++i)
+      dst[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x[i]) >> 16);
+  });
 }
 
 void LateArithmetic::fold(const Tree& tree, const TreeBlock* blocks, int count, double* values,

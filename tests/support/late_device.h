@@ -80,6 +80,8 @@ class LateArithmetic final : public TreeArithmetic {
   explicit LateArithmetic(LateDevice& device) : device_(device) {}
   void fold(const Tree& tree, const TreeBlock* blocks, int count, double* values,
             Stream& stream) override;
+  void round_to_bf16(float* dst, const float* x, std::int64_t n, Stream& stream) override;
+  void pack_bf16(std::uint16_t* dst, const float* x, std::int64_t n, Stream& stream) override;
 
  private:
   LateDevice& device_;

@@ -55,8 +55,9 @@ std::unique_ptr<ServerExchange> make_server_exchange(Communicator& communicator,
 // merged on each worker, and its canonical nodes go to the servers, bucket by bucket, each server
 // getting its shard (Shards over the servers) of each bucket. Records and block values are for
 // everybody, sum(block) for the server that owns it. Record `lanes + k` is that of server k, which
-// sets it too.
+// sets it too. device: a worker's, where its leaves are written; a server has none.
 std::unique_ptr<Fold> make_server_fold(Communicator& communicator, const FoldLayout& layout,
-                                       int servers, const FoldArithmetic& arithmetic);
+                                       int servers, const FoldArithmetic& arithmetic,
+                                       const FoldDevice& device = {});
 
 }  // namespace lockstep::comm

@@ -1,4 +1,4 @@
-// The additions of a fold on a device, handed to whoever folds by whoever knows kernels. Knows
+// The arithmetic of a fold on a device, handed to whoever folds by whoever knows kernels. Knows
 // neither lanes nor ranks: only values, the order in which they are added, and a stream.
 #pragma once
 #include <cstdint>
@@ -31,6 +31,11 @@ class TreeArithmetic {
   // the spans of `tree` are needed during the call only.
   virtual void fold(const Tree& tree, const TreeBlock* blocks, int count, double* values,
                     Stream& stream) = 0;
+  // dst = x rounded to bf16, to nearest even, and back: the bits of ops::round_to_bf16. dst may be
+  // x. Pointers on 16-byte boundaries here and below.
+  virtual void round_to_bf16(float* dst, const float* x, std::int64_t n, Stream& stream) = 0;
+  // Numbers that are bf16 already, 2 bytes each.
+  virtual void pack_bf16(std::uint16_t* dst, const float* x, std::int64_t n, Stream& stream) = 0;
 };
 
 }  // namespace lockstep

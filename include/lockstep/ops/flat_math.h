@@ -19,6 +19,9 @@ namespace lockstep::ops {
 // dst = a + b. dst may be a or b.
 void add(Device& device, float* dst, const float* a, const float* b, std::int64_t n,
          Stream& stream);
+// dst = x rounded to bf16, to nearest even, and back: the bits of round_to_bf16 in vector.h. dst
+// may be x.
+void round_to_bf16(Device& device, float* dst, const float* x, std::int64_t n, Stream& stream);
 
 // What is updated, and what its statistics' sums are multiplied by: 1 / lanes that contributed.
 struct FlatStep {

@@ -133,6 +133,10 @@ void add_cuda(float* dst, const float* a, const float* b, std::int64_t n, Stream
   kernels::add(dst, a, b, n, native(stream));
 }
 
+void round_to_bf16_cuda(float* dst, const float* x, std::int64_t n, Stream& stream) {
+  kernels::round_to_bf16(dst, x, n, native(stream));
+}
+
 std::unique_ptr<FlatUpdate> make_cuda_update(Device& device, const ParameterTable& table,
                                              std::vector<BlockRun> runs) {
   return std::make_unique<CudaUpdate>(device, table, std::move(runs));

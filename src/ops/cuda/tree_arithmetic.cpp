@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/elementwise.h"
 #include "kernels/fold.h"
 #include "lockstep/core/error.h"
 #include "ops/cuda/make.h"
@@ -25,8 +26,17 @@ class CudaTreeArithmetic final : public TreeArithmetic {
     std::copy(tree.merges.begin(), tree.merges.end(), arguments.merges);
     std::copy(tree.outs.begin(), tree.outs.end(), arguments.outs);
     kernels::fold(arguments, reinterpret_cast<const kernels::FoldBlock*>(blocks), count, values,
-                  static_cast<cudaStream_t>(stream.native()));
+                  native(stream));
   }
+  void round_to_bf16(float* dst, const float* x, std::int64_t n, Stream& stream) override {
+    kernels::round_to_bf16(dst, x, n, native(stream));
+  }
+  void pack_bf16(std::uint16_t* dst, const float* x, std::int64_t n, Stream& stream) override {
+    kernels::convert(reinterpret_cast<__nv_bfloat16*>(dst), x, n, native(stream));
+  }
+
+ private:
+  static cudaStream_t native(Stream& stream) { return static_cast<cudaStream_t>(stream.native()); }
 };
 
 }  // namespace
