@@ -23,8 +23,12 @@ const SectionTable* find_section(const std::string& name);
 // Keys of one [[model.layers]] table; only_for lists the kinds that have the key.
 const std::vector<Option<nn::LayerSpec>>& layer_keys();
 
-// "10min", "30s", "500steps", "1epoch", "end" and their likes (hours, plurals), in the form that
-// the trainer reads: a number with s, min, steps or epoch, or "end". Throws UserError.
+// "10min", "30s", "500steps", "1epoch", "end", "auto" and their likes (hours, plurals), in the form
+// that the trainer reads: a number with s, min, steps or epoch, "end" or "auto". Throws UserError.
 std::string checkpoint_interval(const std::string& text);
+// "90s", "3min", "2h", "1d" in seconds (UserError naming the key on anything else), and the text in
+// the largest unit that holds them whole.
+double duration(const std::string& key, const std::string& text);
+std::string duration_text(double seconds);
 
 }  // namespace lockstep::config

@@ -10,6 +10,7 @@
 #include "lockstep/core/units.h"
 #include "lockstep/device/device.h"
 #include "lockstep/train/tables.h"
+#include "train/checkpoint_blocks.h"
 
 namespace lockstep::train {
 namespace {
@@ -20,6 +21,19 @@ std::uint64_t total(const Rows& rows) {
   std::uint64_t bytes = 0;
   for (const nn::LedgerRow& row : rows) bytes += row.bytes;
   return bytes;
+}
+
+// The parameters and as many numbers for each as the optimizer has, shared out over all ranks. The
+// blocks of a shard are not the even share that this takes, but all ranks' together are as many.
+std::uint64_t snapshot_bytes(const PlanInputs& in, const ParameterTable& table) {
+  if (in.run.checkpoint.dir.empty() || !in.run.checkpoint.background) return 0;
+  const comm::Topology& topology = in.communicator.topology();
+  const BlockRange share = share_of(static_cast<std::int64_t>(table.blocks().size()),
+                                    topology.position, topology.ranks());
+  std::uint64_t elements = 0;
+  for (const BlockSpan& span : spans_of(table, share))
+    elements += static_cast<std::uint64_t>(span.elements);
+  return elements * sizeof(float) * (1 + optim::state_names(in.run.optimizer).size());
 }
 
 // The ledger of this rank, with another strategy if one is given.
@@ -37,6 +51,8 @@ Rows ledger(const PlanInputs& in, const parallel::Options& parallel) {
                   loader->window_bytes(
                       parallel::lane_places(in.communicator.topology(), parallel_options(run))),
                   ""});
+  if (const auto bytes = snapshot_bytes(in, program.table()); bytes > 0)
+    rows.push_back({"checkpoint snapshot", bytes, ""});
   rows.push_back({"program and libraries", proportional_memory(), ""});
   return rows;
 }
@@ -80,11 +96,23 @@ void refuse_what_does_not_fit(const PlanInputs& in) {
     const bool fits_here = bytes <= limit.bytes;
     if (communicator.min(fits_here ? 1 : 0) == 1) fits.push_back(stage);
   }
+  const auto row = std::ranges::find(rows, "checkpoint snapshot", &nn::LedgerRow::name);
+  const std::uint64_t snapshot =
+      node_total(communicator, row == rows.end() ? 0 : std::uint64_t{row->bytes});
+  const bool fits_without = communicator.max(missing - static_cast<std::int64_t>(snapshot)) <= 0;
+  const std::string waiting =
+      fits_without ? fmt::format("set checkpoint.background = false, which needs {} less, or ",
+                                 bytes_of(snapshot))
+                   : "";
+  const std::string none = fits_without
+                               ? "use more nodes"
+                               : "none of them fits: use more nodes, a smaller batch or model, or "
+                                 "train.recompute = \"block\"";
   const std::string remedy =
-      fits.empty() ? "none of them fits: use more nodes, a smaller batch or model, or "
-                     "train.recompute = \"block\""
-                   : fmt::format("use parallel.strategy = \"sharded\" with parallel.stage = {}",
-                                 fmt::join(fits, " or "));
+      waiting + (fits.empty()
+                     ? none
+                     : fmt::format("use parallel.strategy = \"sharded\" with parallel.stage = {}",
+                                   fmt::join(fits, " or ")));
   const std::string sentence = fmt::format(
       "this run needs {} on a node of {} ranks, of which {} may be used ({}); of each rank's {}: "
       "{}. Sharded it would need {}; {}",

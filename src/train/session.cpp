@@ -93,6 +93,8 @@ State Session::state(const Progress& progress) {
   return {&model.program.table(), host.tensors(), progress};
 }
 
+State Session::layout() const { return {&model.program.table(), host.tensors(), {}}; }
+
 void Session::restored() {
   host.store();
   strategy->restored();

@@ -47,6 +47,7 @@ struct Session {
 
   // For digest and checkpoint, as the device has it now.
   State state(const Progress& progress);
+  State layout() const;  // as of every state(); its numbers are anything
   // Before the step at `at`, on all ranks: lanes may be dealt anew between nodes.
   void deal_lanes(data::Position at);
   // What has been written into the tensors of state() or host reaches the device and the strategy.

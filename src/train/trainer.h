@@ -1,5 +1,6 @@
 // The training loop: steps, evaluations, early stopping, checkpoints, and what is said of them.
 #pragma once
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +15,11 @@
 #include "train/evaluation.h"
 #include "train/observer.h"
 #include "train/rank_device.h"
-#include "train/save_policy.h"
+#include "train/replica_check.h"
+#include "train/saver.h"
 #include "train/session.h"
+#include "train/step_policy.h"
+#include "train/stopping.h"
 
 namespace lockstep::train {
 
@@ -34,15 +38,26 @@ class Trainer {
   void start_clock();
   Environment environment() const;
   bool finished() const;
-  parallel::Requests requests() const;
+  parallel::Requests requests();
   std::int64_t steps_to_due() const;
   void run_stretch();
   void after_step(const parallel::StepOutcome& outcome, bool last_of_stretch);
   void close_window();
+  void tell_verdict(const parallel::StepOutcome& outcome);
+  void tell_event(const EventRecord& event, const std::string& consequence);
+  void roll_back();
   void evaluate_and_judge();
+  void ready_to_save();
   void save();
-  void say_digest(const Hash128& digest, const std::string& where) const;
+  void finish_save();  // returns when no checkpoint is under way
+  void tell_saved(const std::optional<FinishedSave>& saved);
+  // Goes back to the newest sound checkpoint of at most so many steps, which is one of this run:
+  // its state, its place in the data and in metrics.jsonl. Collective. DataError if there is none.
+  void restore_newest(std::int64_t most = std::numeric_limits<std::int64_t>::max());
+  void say_digest(const Hash128& digest, std::int64_t step, const std::string& where) const;
+  Observed observed() const;
   RankTimes times() const;
+  std::string ending() const;
   void finish();
   Progress progress() const;
   void restore(const Progress& progress);
@@ -54,7 +69,10 @@ class Trainer {
   const std::unique_ptr<RankDevice> device_;
   Session session_;
   DataPasses passes_;
-  const SavePolicy policy_;
+  std::unique_ptr<Saver> saver_;  // none without a folder
+  Stopping stopping_;
+  StepPolicy step_policy_;
+  ReplicaCheck replicas_;
   std::unique_ptr<data::RowReader> validation_;  // none without a validation split
 
   std::vector<parallel::StepOutcome> outcomes_;  // of a stretch
@@ -70,12 +88,15 @@ class Trainer {
 
   struct Due {  // at the end of the stretch
     bool evaluation = false, save = false, stop = false;
+    bool counted = false;  // a save by the number of steps
   } due_;
   bool best_is_new_ = false;  // the evaluation of this step improved: the next save is the best
   bool stop_agreed_ = false;
+  std::string ending_;           // why the run is over, once it is
   std::int64_t first_step_ = 0;  // of this process
   std::int64_t saved_step_ = -1;
-  double started_ = 0, step_seconds_ = 0, last_save_ = 0;
+  CheckpointText save_text_;
+  double started_ = 0, step_seconds_ = 0;
   std::unique_ptr<ProgressLine> line_;
   std::unique_ptr<MetricsLog> log_;
   std::vector<std::unique_ptr<Observer>> observers_;

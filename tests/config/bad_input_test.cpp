@@ -71,7 +71,7 @@ TEST(RunFile, says_file_line_and_what_is_allowed_when_a_value_is_bad) {
        "cosmoflow, gpt, gpt2-124m, llama (did you mean resnet20?)"},
       {"[checkpoint]\nevery = \"10 parsecs\"",
        "run.toml:2: checkpoint.every = \"10 parsecs\" is not an interval; write a whole number "
-       "with s, min, h, steps or epoch (\"10min\", \"500steps\", \"1epoch\"), or \"end\""},
+       "with s, min, h, steps or epoch (\"10min\", \"500steps\", \"1epoch\"), \"end\" or \"auto\""},
       {"[checkpoint]\nkeep = 0",
        "run.toml:2: checkpoint.keep = 0 is out of range; allowed: >= 1, <= 1000000"},
       {"[checkpoint]\nkeep = {a = 1}",

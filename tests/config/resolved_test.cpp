@@ -109,7 +109,7 @@ TEST(Interval, is_kept_in_the_form_that_the_trainer_reads) {
     const char* meant;
   } cases[] = {{"30s", "30s"},           {"10min", "10min"},  {"2h", "120min"},
                {"500steps", "500steps"}, {"1step", "1steps"}, {"1epoch", "1epoch"},
-               {"3epochs", "3epoch"},    {"end", "end"}};
+               {"3epochs", "3epoch"},    {"end", "end"},      {"auto", "auto"}};
   for (const auto& c : cases) EXPECT_EQ(checkpoint_interval(c.written), c.meant);
   for (const char* bad : {"", "0s", "-1s", "1.5h", "s", "10", "10 min", "10minutes", "end ",
                           "99999999999h", "99999999999999999999s"}) {

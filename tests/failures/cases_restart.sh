@@ -12,7 +12,7 @@ compose_restarting() {
   while [ "$1" != -- ]; do restarting+=("$1"); shift; done
   shift
   restarting+=("$program" train "$here/model.toml" --set "data.path=$work/good.h5" --set data.val=
-    --set "checkpoint.dir=$folder/run")
+    --set "checkpoint.dir=$folder/run" --set checkpoint.background=false)  # whole at the step, which cases count on
   for item in "$@"; do
     case $item in --*) restarting+=("$item") ;; *) restarting+=(--set "$item") ;; esac
   done

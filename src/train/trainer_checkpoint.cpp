@@ -1,0 +1,156 @@
+// How a trainer saves what it has done, and goes on from what was saved.
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "lockstep/core/log.h"
+#include "train/event_rings.h"
+#include "train/resume_check.h"
+#include "train/trainer.h"
+
+namespace lockstep::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+void make_folder(const fs::path& dir) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  if (error)
+    throw UserError(
+        "cannot make the folder checkpoint.dir = \"{}\": {}; name a folder that can be written",
+        dir.string(), error.message());
+  if (::access(dir.c_str(), W_OK | X_OK) != 0)
+    throw UserError(
+        "cannot write to checkpoint.dir = \"{}\": {}; name a folder that can be written",
+        dir.string(), std::strerror(errno));
+}
+
+}  // namespace
+
+// Refuses a folder in use, or resumes from its newest sound checkpoint. An empty folder starts
+// fresh even with --resume, so that a requeued job needs one command.
+void Trainer::open_folder() {
+  const fs::path dir = run_.checkpoint.dir;
+  communicator_.together([&] {
+    if (communicator_.rank() != 0) return;
+    if (!request_.resume && !request_.overwrite && has_checkpoints(dir))
+      throw UserError(
+          "checkpoint.dir = \"{}\" already holds checkpoints; go on with --resume, start again "
+          "with --overwrite, or name another folder",
+          dir.string());
+    make_folder(dir);
+  });
+  open_event_rings(communicator_, run_);
+  std::optional<std::int64_t> resumed;
+  if (request_.resume) {
+    State state = session_.state(progress());
+    const Restored restored = saver_->restore_newest(state);
+    if (!restored.file.empty()) {
+      restore(state.progress);
+      check_resumed(restored.file);
+      resumed = saved_step_ = step_;
+      log::info("resumed {} at step {}, epoch {}", restored.file.string(), step_, at_.epoch + 1);
+    }
+  }
+  if (communicator_.rank() == 0)
+    log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed, step_policy_.rollbacks());
+}
+
+void Trainer::check_resumed(const std::string& checkpoint) const {
+  std::string changed;
+  communicator_.together([&] {
+    if (communicator_.rank() != 0) return;
+    const CheckpointText stored = read_checkpoint_text(checkpoint);
+    const DataFacts known = parse_facts(stored.description, checkpoint);
+    if (!(known == facts_of(session_.model.task, session_.model.tokenizer)))
+      throw UserError(
+          "{} was trained on other data than {}: its inputs' statistics, classes or tokenizer "
+          "differ; resume it on its own data, or start again in another checkpoint.dir",
+          checkpoint, run_.data.path);
+    changed =
+        changed_order(request_.parse_run(stored.resolved_run, "the run in " + checkpoint), run_);
+    check_position(checkpoint, at_, session_.loader->steps_per_epoch(), changed);
+  });
+  if (!changed.empty()) log::info("goes on with {}", changed);
+}
+
+// What every checkpoint holds alike is made before the first step.
+void Trainer::ready_to_save() {
+  save_text_ = {request_.resolved_toml, environment_json(environment()),
+                facts_json(facts_of(session_.model.task, session_.model.tokenizer))};
+  saver_->start_clock();
+}
+
+// Steps wait for a copy of the state; the rest is done beside them.
+void Trainer::save() {
+  if (saved_step_ == step_) return;
+  replicas_.before_save(step_);
+  tell_saved(saver_->finish_for_next());
+  line_->pause();
+  saver_->begin(session_.state(progress()), save_text_,
+                {.best = best_is_new_, .alone = request_.overwrite && saved_step_ < 0});
+  best_is_new_ = false;
+  saved_step_ = step_;
+  line_->resume();
+  if (!run_.checkpoint.background) finish_save();
+}
+
+void Trainer::finish_save() {
+  if (saver_) tell_saved(saver_->finish());
+}
+
+void Trainer::tell_saved(const std::optional<FinishedSave>& saved) {
+  if (!saved) return;
+  stopping_.took_save(saved->work);
+  for (const auto& observer : observers_) observer->saved(saved->step, saved->stood);
+  line_->clear();
+  say_digest(saved->digest, saved->step, saved->file.string());
+  line_->resume();
+}
+
+void Trainer::restore_newest(std::int64_t most) {
+  const std::int64_t rollbacks = step_policy_.rollbacks();
+  finish_save();
+  State state = session_.state(progress());
+  const Restored restored = saver_->restore_newest(state, most);
+  if (restored.file.empty())
+    throw DataError("there is no checkpoint in {} to go back to", run_.checkpoint.dir);
+  restore(state.progress);
+  session_.restored();
+  saved_step_ = step_;
+  best_is_new_ = false;
+  due_ = {};
+  if (!log_) return;
+  log_.reset();
+  log_ = std::make_unique<MetricsLog>(fs::path(run_.checkpoint.dir) / "metrics.jsonl", step_,
+                                      rollbacks);
+}
+
+Progress Trainer::progress() const {
+  Progress p;
+  p.integers = {{"step", step_},
+                {"epoch", at_.epoch},
+                {"epoch_step", at_.step},
+                {"bad_evaluations", bad_evaluations_},
+                {"has_best", has_best_ ? 1 : 0}};
+  p.reals = {{"best", best_}};
+  window_.save(p);
+  step_policy_.save(p);
+  return p;
+}
+
+void Trainer::restore(const Progress& p) {
+  step_ = p.integers.at("step");
+  at_ = {p.integers.at("epoch"), p.integers.at("epoch_step")};
+  bad_evaluations_ = p.integers.at("bad_evaluations");
+  has_best_ = p.integers.at("has_best") != 0;
+  stopped_early_ = run_.train.patience > 0 && bad_evaluations_ >= run_.train.patience;
+  best_ = p.reals.at("best");
+  window_.load(p);
+  step_policy_.load(p);
+}
+
+}  // namespace lockstep::train
