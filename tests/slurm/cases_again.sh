@@ -120,3 +120,19 @@ case_killed_rank() {
   says doomed 'starts in a row without a new checkpoint: 2'
   [ -z "$(find . -name '*.tries')" ] || fail "a note of starts was left"
 }
+
+# A step that takes longer than is left: Slurm kills it, and the job is in the queue again nevertheless.
+case_overtime_long() {
+  local launcher jobs=()
+  for launcher in srun mpirun; do
+    LOCKSTEP_LAUNCHER=$launcher LOCKSTEP_FAULT="slow rank=0 at=forward step=30 ms=200000" \
+      submit_run $launcher --time=1 -- --set run.time_limit=off
+    jobs+=("$job")
+  done
+  for launcher in srun mpirun; do
+    ends "${jobs[0]}" COMPLETED 0 1
+    jobs=("${jobs[@]:1}")
+    says $launcher 'the time is over before the run has stopped; back to the queue'
+    has_digest $launcher
+  done
+}

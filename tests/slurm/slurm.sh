@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The scripts of slurm/ as jobs on a real Slurm, the lab: all cases at once in one lab, as most of them wait.
-# Arguments: the program, a work folder, the cases (all). ROUNDS=3 repeats them.
+# Arguments: the program, a work folder, the cases (all but those named _long). ROUNDS=3 runs all of them 3 times.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=$(realpath "$1") work=$2
@@ -9,7 +9,7 @@ rm -rf "$work"
 mkdir -p "$work"
 cd "$work" && work=$PWD
 export TESTED=$program LOCKSTEP=$here/first_start.sh LOCKSTEP_BIND=none
-unset LOCKSTEP_FAULT LOCKSTEP_LAUNCHER LOCKSTEP_MPI LOCKSTEP_TRIES LOCKSTEP_SETUP LOCKSTEP_SETTINGS
+unset SLURM_LAB_DIR LOCKSTEP_FAULT LOCKSTEP_LAUNCHER LOCKSTEP_MPI LOCKSTEP_TRIES LOCKSTEP_SETUP LOCKSTEP_SETTINGS
 # shellcheck source=jobs.sh
 source "$here/jobs.sh"
 for cases in launch again alone; do
@@ -17,7 +17,11 @@ for cases in launch again alone; do
   source "$here/cases_$cases.sh"
 done
 mapfile -t all < <(declare -F | sed -n 's/^declare -f case_//p')
-[ $# -gt 0 ] || set -- "${all[@]}"
+if [ $# = 0 ]; then
+  for case in "${all[@]}"; do
+    if [[ $case != *_long || -n ${ROUNDS:-} ]]; then set -- "$@" "$case"; fi
+  done
+fi
 
 /usr/bin/python3 "$here/../contract/make_idx.py" .
 "$program" --quiet import --format idx --train images.idx labels.idx --out small.h5
