@@ -5,6 +5,7 @@
 #include "lockstep/core/log.h"
 #include "lockstep/data/import.h"
 #include "lockstep/train/checkpoint.h"
+#include "lockstep/train/usage.h"
 
 namespace lockstep::app {
 namespace {
@@ -13,6 +14,10 @@ struct InspectOptions {
   std::string file;
   bool check = false;
 };
+
+void say_usage(const std::filesystem::path& folder) {
+  for (const std::string& line : train::usage_text(folder)) log::line("  " + line);
+}
 
 ExitCode inspect_command(const InspectOptions& options, Context& context) {
   if (!context.ranks.alone_in_charge()) return ExitCode::kDone;
@@ -24,6 +29,7 @@ ExitCode inspect_command(const InspectOptions& options, Context& context) {
                                : options.file;
   const bool checkpoint = train::is_checkpoint(file);
   log::line(checkpoint ? train::checkpoint_inspect_text(file) : data::inspect_text(file));
+  if (checkpoint) say_usage(std::filesystem::path(file).parent_path());
   if (options.check) {
     checkpoint ? train::check_checkpoint(file) : data::inspect_check(file);
     log::line(fmt::format("{}: every value was read and can be trusted", file));

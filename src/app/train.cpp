@@ -9,6 +9,7 @@
 #include "lockstep/core/crash.h"
 #include "lockstep/core/events.h"
 #include "lockstep/core/host.h"
+#include "lockstep/train/signals.h"
 #include "lockstep/train/trainer.h"
 
 namespace lockstep::app {
@@ -21,7 +22,7 @@ struct TrainOptions {
 };
 
 // That record events, besides those that compute: of the reader, of messages, of checkpoints.
-constexpr int kMoreThreads = 4;
+constexpr int kMoreThreads = 3;
 
 ExitCode train_command(TrainOptions options, Context& context) {
   const Loaded loaded = load_run(context.ranks, "the run file " + options.file, [&](Loaded& mine) {
@@ -29,6 +30,10 @@ ExitCode train_command(TrainOptions options, Context& context) {
     config::check_complete(mine.run, options.file);
     events::begin(static_cast<std::size_t>(mine.run.log.events), mine.run.run.threads + kMoreThreads);
     events::set_activity("connecting the ranks", -1);
+    // Before MPI, whose start takes a while. Without a folder nothing could be saved: then a signal
+    // ends the run at once.
+    if (!mine.run.checkpoint.dir.empty() && !options.request.check_only)
+      train::install_signal_handlers();
   });
   crash::install(fmt::format("rank {} (host {})", loaded.communicator->rank(), host_name()));
   options.request.resolved_toml = config::resolved_toml(loaded.run);

@@ -1,7 +1,10 @@
 #include "lockstep/train/signals.h"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <csignal>
+#include <cstring>
 
 namespace lockstep::train {
 namespace {
@@ -31,6 +34,12 @@ void install_signal_handlers() {
 
 bool stop_requested() { return first_signal.load(std::memory_order_relaxed) != 0; }
 int stop_signal() { return first_signal.load(std::memory_order_relaxed); }
+
+std::string signal_name(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? name : fmt::format("signal {}", signal);
+}
+
 void forget_stop_request() { first_signal = 0; }
 
 }  // namespace lockstep::train

@@ -35,6 +35,7 @@ struct RankTimes {
   double flops = 0;               // done by this rank
   std::int64_t bytes_sent = 0;    // in messages between nodes and the small message of each step
   std::int64_t bytes_read = 0;    // from the windows of other ranks of the node
+  std::int64_t bytes_loaded = 0;  // of training data, from files
   double fma_peak = 0;            // flop/s of this rank's threads together
   std::uint64_t peak_memory = 0;  // resident bytes at most
   std::uint64_t shared_memory =

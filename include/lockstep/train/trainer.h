@@ -27,7 +27,8 @@ struct TrainRequest {
   // Names and versions of libraries for the environment, {"onednn", "2.6.3"}.
   std::vector<std::pair<std::string, std::string>> libraries;
 };
-// kDone, or kStopped after a signal with a good checkpoint.
+// kDone, or kStopped, with a good checkpoint, after a signal (where the caller has installed
+// signals.h's handlers) or for its time limit.
 ExitCode run_training(comm::Communicator& communicator, const Run& run,
                       const TrainRequest& request);
 
