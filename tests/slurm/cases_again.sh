@@ -112,7 +112,7 @@ case_killed_rank() {
   for launcher in srun mpirun; do
     ends "${jobs[0]}" COMPLETED 0 1
     jobs=("${jobs[@]:1}")
-    says $launcher 'back to the queue, to go on from .*step-0*80\.h5'
+    says $launcher 'back to the queue, to go on from .*step-'
     has_digest $launcher
   done
   ends "$job" FAILED '1[0-9][0-9]' 1
