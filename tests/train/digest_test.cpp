@@ -113,6 +113,26 @@ TEST(Stretches, are_the_blocks_of_a_share_and_stay_inside_parameters) {
   }
 }
 
+// Shares of all, and blocks with holders: however they were dealt, the hashes come in one order.
+TEST(Hashes, of_all_positions_come_in_the_order_of_the_state) {
+  TestState s;
+  const std::vector<Hash128> expected = hash_spans(s.state, held_spans(s.state, 0, 1));
+  for (int ranks : {1, 2, 3, 7, 40}) {
+    std::vector<int> dealt, alone(s.table.blocks().size(), ranks - 1);
+    for (std::size_t b = 0; b < s.table.blocks().size(); ++b)
+      dealt.push_back(static_cast<int>((b * 5 + 2) % ranks));
+    s.state.tensors[1].holders = &dealt;
+    s.state.tensors[2].holders = &alone;
+    std::vector<Hash128> of_positions;
+    for (int p = 0; p < ranks; ++p) {
+      for (const Hash128& hash : hash_spans(s.state, held_spans(s.state, p, ranks)))
+        of_positions.push_back(hash);
+    }
+    EXPECT_EQ(in_state_order(std::as_bytes(std::span(of_positions)), s.state, ranks), expected)
+        << ranks;
+  }
+}
+
 TEST(Coordinates, count_the_last_dimension_fastest) {
   EXPECT_EQ(coordinates_text({3, 5, 2}, 0), "0, 0, 0");
   EXPECT_EQ(coordinates_text({3, 5, 2}, 29), "2, 4, 1");
