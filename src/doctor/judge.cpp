@@ -136,10 +136,11 @@ Finding judge_cores(Ranks ranks) {
     }
   }
   const RankFacts& first = ranks.front();
-  f.text = fmt::format("{} of {} cores for {} ranks with {} thread{} on {}",
-                       std::ranges::count(used[first.host.get()], true), first.online,
-                       hosts[first.host.get()].ranks.size(), first.threads,
-                       first.threads == 1 ? "" : "s", first.host.get());
+  const std::size_t of_first = hosts[first.host.get()].ranks.size();
+  f.text = fmt::format("{} of {} cores for {} rank{} with {} thread{} on {}",
+                       std::ranges::count(used[first.host.get()], true), first.online, of_first,
+                       of_first == 1 ? "" : "s", first.threads, first.threads == 1 ? "" : "s",
+                       first.host.get());
   if (hosts.size() > 1) f.text += fmt::format(", and as well on {} more", hosts.size() - 1);
   return f;
 }
