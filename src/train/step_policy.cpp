@@ -180,15 +180,17 @@ EventRecord StepPolicy::rolled_back(std::int64_t step, std::int64_t rollbacks) {
   return event;
 }
 
+// What is as at the beginning is not written: a policy that never had to act leaves the digest of a
+// run without.
 void StepPolicy::save(Progress& progress) const {
-  if (!in_force()) return;
-  progress.integers["policy/skips"] = skips_;
-  progress.integers["policy/left_out"] = left_out_;
-  progress.integers["policy/spikes"] = spikes_;
-  if (rolls_back(options_)) {
-    progress.integers["policy/rollbacks"] = rollbacks_;
-    progress.integers["policy/saved"] = saved_;
-  }
+  const auto put = [&progress](const char* name, std::int64_t value) {
+    if (value > 0) progress.integers[name] = value;
+  };
+  put("policy/skips", skips_);
+  put("policy/left_out", left_out_);
+  put("policy/spikes", spikes_);
+  put("policy/rollbacks", rollbacks_);
+  if (rolls_back(options_)) put("policy/saved", saved_);
   if (options_.on_spike == OnSpike::kOff) return;
   save_history("loss", losses_, progress);
   save_history("gradient_norm", norms_, progress);
@@ -206,7 +208,7 @@ void StepPolicy::load(const Progress& progress) {
 }
 
 std::vector<std::string> StepPolicy::report() const {
-  if (!in_force() || left_out_ + spikes_ + rollbacks_ == 0) return {};
+  if (left_out_ + spikes_ + rollbacks_ == 0) return {};
   std::string line = fmt::format("bad numbers: {} left out", counted(left_out_, "update"));
   if (options_.on_spike != OnSpike::kOff) line += ", " + counted(spikes_, "spike");
   if (rollbacks_ > 0) line += ", " + counted(rollbacks_, "rollback");

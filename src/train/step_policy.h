@@ -40,7 +40,6 @@ class StepPolicy final : public parallel::StepGuard {
   EventRecord rolled_back(std::int64_t step, std::int64_t rollbacks);
   std::int64_t rollbacks() const { return rollbacks_; }
 
-  // Nothing where no policy is in force: such a run's digests do not know of it.
   void save(Progress& progress) const;
   void load(const Progress& progress);
   // For the end of the run: "bad numbers: 2 updates left out, 1 rollback".
@@ -48,9 +47,6 @@ class StepPolicy final : public parallel::StepGuard {
 
  private:
   enum class Action : std::uint8_t { kApply, kStop, kSkip, kRollback };
-  bool in_force() const {
-    return options_.on_nonfinite != OnNonFinite::kStop || options_.on_spike != OnSpike::kOff;
-  }
   Action judge(const parallel::StepOutcome& outcome);
   std::string spike_text(const parallel::StepOutcome& outcome);
   bool skip(std::int64_t step);

@@ -16,6 +16,8 @@ case_nonfinite_skip() {
   train 0 train.steps=20
   succeeds
   usual=$(digest)
+  train 2 train.steps=20 train.on_nonfinite=skip
+  same "$usual" "$(digest)" "a policy that has nothing to do"
   export LOCKSTEP_FAULT="nan at=gradient lane=3 step=5; nan at=gradient lane=0 step=6"
   all_ways
   for way in "${ways[@]}"; do

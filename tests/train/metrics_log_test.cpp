@@ -124,5 +124,45 @@ TEST(MetricsWindow, gives_means_and_starts_again) {
   EXPECT_EQ(progress.reals.count("window/metric/gone"), 0u);
 }
 
+TEST(MetricsWindow, does_not_count_what_was_left_out) {
+  MetricsWindow window, resumed;
+  Progress progress;
+  window.save(progress);
+  EXPECT_FALSE(progress.integers.contains("window/left_out"));
+  window.add(4, {{"accuracy", 0.25}}, 0.1, 2);
+  window.leave_out(0.2);
+  window.save(progress);
+  resumed.load(progress);
+  resumed.add(6, {{"accuracy", 0.75}}, 0.3, 4);
+  EXPECT_EQ(resumed.steps(), 3);
+  const WindowRecord record = resumed.close(3, 1);
+  EXPECT_EQ(record.loss, 5);
+  EXPECT_EQ(record.metrics.front().second, 0.5);
+  EXPECT_EQ(record.gradient_norm, 3);
+  EXPECT_EQ(record.lr, 0.3);
+}
+
+// A rollback stands at the step that it led to: a resume from there has not seen it.
+TEST(MetricsLog, keeps_the_rollbacks_that_the_state_knows_of) {
+  const ScratchFolder folder;
+  const auto file = folder.path() / "metrics.jsonl";
+  {
+    MetricsLog log(file, std::nullopt);
+    log.write(EventRecord{3, "skipped", "the loss of lane 3 is not finite"}, {});
+    log.write(EventRecord{4, "rollback", "the \"one\"", 1}, {});
+    log.write(EventRecord{4, "rollback", "another", 2}, {});
+    log.write(EventRecord{5, "spike", "late"}, {});
+  }
+  EXPECT_EQ(without_time(file).front(),
+            R"({"event":"skipped","step":3,"why":"the loss of lane 3 is not finite"})");
+  { MetricsLog log(file, 4, 1); }
+  const std::vector<std::string> kept{
+      R"({"event":"skipped","step":3,"why":"the loss of lane 3 is not finite"})",
+      R"({"event":"rollback","rollback":1,"step":4,"why":"the \"one\""})"};
+  EXPECT_EQ(without_time(file), kept);
+  { MetricsLog log(file, 4); }
+  EXPECT_EQ(lines_of(file).size(), 1U);
+}
+
 }  // namespace
 }  // namespace lockstep::train

@@ -30,7 +30,7 @@ parallel::StepOutcome not_finite(int lane) {
 double wave(std::int64_t step) { return 2 + 0.1 * std::sin(0.7 * static_cast<double>(step)); }
 
 Run spiky(OnSpike what) {
-  Run run;
+  train::Run run;
   run.train.on_spike = what;
   run.train.spike_window = 16;
   run.checkpoint.dir = "somewhere";
@@ -81,7 +81,7 @@ struct Policy {
 };
 
 TEST(StepPolicy, stops_at_what_is_not_finite_unless_told_otherwise) {
-  Policy p{Run()};
+  Policy p{train::Run()};
   p.policy.attach(p.strategy);
   EXPECT_TRUE(p.step(good(1, 1)));
   EXPECT_THROW(p.step(not_finite(3)), DataError);
@@ -91,11 +91,13 @@ TEST(StepPolicy, stops_at_what_is_not_finite_unless_told_otherwise) {
 }
 
 TEST(StepPolicy, leaves_out_so_many_in_a_row_and_no_more) {
-  Run run;
+  train::Run run;
   run.train.on_nonfinite = OnNonFinite::kSkip;
   run.train.max_skips = 2;
   Policy p(run);
   p.policy.attach(p.strategy);
+  EXPECT_TRUE(p.step(good(1, 1)));
+  EXPECT_TRUE(p.saved().integers.empty());
   for (int round = 0; round < 3; ++round) {
     EXPECT_TRUE(p.step(good(1, 1)));
     EXPECT_FALSE(p.event);
@@ -165,7 +167,7 @@ TEST(StepPolicy, decides_the_same_after_a_resume) {
 }
 
 TEST(StepPolicy, goes_back_so_often_and_no_more) {
-  Run run = spiky(OnSpike::kOff);
+  train::Run run = spiky(OnSpike::kOff);
   run.train.on_nonfinite = OnNonFinite::kRollback;
   run.train.max_rollbacks = 2;
   Policy p(run);
@@ -190,7 +192,7 @@ TEST(StepPolicy, goes_back_so_often_and_no_more) {
 
 TEST(StepPolicy, refuses_what_cannot_be_kept) {
   const ParameterTable table = small_table();
-  Run run;
+  train::Run run;
   run.train.on_nonfinite = OnNonFinite::kRollback;
   EXPECT_THROW(StepPolicy(run, table), UserError);  // no checkpoint.dir
   run.checkpoint.dir = "somewhere";
