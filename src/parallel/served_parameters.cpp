@@ -246,6 +246,10 @@ std::vector<StateTensor> ServedParameters::state() {
   return tensors;
 }
 
+std::vector<StateTensor> ServedParameters::copies() {
+  return {{"parameters", serves() ? nullptr : flat()}};
+}
+
 std::vector<int> ServedParameters::workers() const {
   std::vector<int> positions(roles_.workers());
   std::iota(positions.begin(), positions.end(), 0);

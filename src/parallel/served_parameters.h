@@ -69,6 +69,7 @@ class ServedParameters {
   void distribute();
 
   std::vector<StateTensor> state();
+  std::vector<StateTensor> copies();  // the workers'
   std::vector<int> workers() const;
   std::vector<nn::LedgerRow> ledger() const;
 

@@ -23,6 +23,7 @@ class ServerQueue final : public Strategy {
   bool ends_anywhere() const override { return true; }
   std::int64_t run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) override;
   std::vector<StateTensor> state() override { return served_.state(); }
+  std::vector<StateTensor> copies() override { return served_.copies(); }
   void restored() override { served_.distribute(); }
   std::vector<int> evaluators() const override { return served_.workers(); }
   const comm::FoldCounters& counters() const override;
