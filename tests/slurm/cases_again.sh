@@ -136,3 +136,23 @@ case_overtime_long() {
     has_digest $launcher
   done
 }
+
+# A signal at any moment, from before the script's first line on.
+case_any_moment_long() {
+  local i jobs=() delay
+  for i in 1 2 3 4 5 6 7 8; do
+    LOCKSTEP_LAUNCHER=$([ $((i % 2)) = 0 ] && echo mpirun || echo srun) LOCKSTEP_FAULT=$slow submit_run "run-$i" -- \
+      --set train.steps=60
+    jobs+=("$job")
+    delay=$((RANDOM % 5)).$((RANDOM % 10))
+    until_true 60 "job $job starts" is_running "$job"
+    { sleep "$delay"; scancel --batch --signal=USR1 "$job"; } &
+  done
+  wait
+  local expected
+  expected=$(digest_alone --set train.steps=60)
+  for i in 1 2 3 4 5 6 7 8; do
+    ends "${jobs[i - 1]}" COMPLETED 0 '[0-9]'
+    has_digest "run-$i" "$expected"
+  done
+}

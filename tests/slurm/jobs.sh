@@ -51,6 +51,7 @@ ends() {  # job, state, exit code of its script, times it was started again ("+"
   is="$(field "$1" JobState) $(field "$1" ExitCode) $(field "$1" Restarts)"
   [[ $is =~ ^$2\ $3:[0-9]+\ ${4/+/[1-9]}$ ]] || fail "job $1 ended as $is, expected $2 $3 $4"
 }
+is_running() { [ "$(field "$1" JobState)" != PENDING ]; }
 has_checkpoint() { find "$1/" -name 'step-*.h5' 2> /dev/null | grep -q .; }
 saves() { until_true 60 "a checkpoint in $1" has_checkpoint "$1"; }  # NAME
 says() { grep -qE -- "$2" "$1.out" || fail "$1.out does not say '$2'"; }  # NAME, pattern
