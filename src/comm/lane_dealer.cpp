@@ -7,8 +7,8 @@
 namespace lockstep::comm {
 namespace {
 
-constexpr std::int64_t kWeight = kDealSteps;  // of what was measured before, against a step's
-constexpr std::int64_t kJump = 4;             // one measurement says at most so many times the last
+constexpr std::int64_t kSteps = 4;  // between two deals; also the weight of what was measured
+constexpr std::int64_t kJump = 4;   // one measurement says at most so many times the last
 
 }  // namespace
 
@@ -63,10 +63,10 @@ bool LaneDealer::measured(std::span<const std::int64_t> nanoseconds) {
     for (std::int64_t i = 0; i < loads_[r]; ++i) sum += nanoseconds[lane++];
     const std::int64_t now = std::max<std::int64_t>(1, sum / loads_[r]);
     std::int64_t& cost = cost_[r];
-    cost = cost == 0 ? now : cost + (std::min(now, kJump * cost) - cost) / kWeight;
+    cost = cost == 0 ? now : cost + (std::min(now, kJump * cost) - cost) / kSteps;
     cost = std::max<std::int64_t>(1, cost);
   }
-  if (++steps_ < kDealSteps) return false;
+  if (++steps_ < kSteps) return false;
   std::fill(next_.begin(), next_.end(), 1);
   deal_one_by_one(
       next_, static_cast<std::int64_t>(lane) - ranks,

@@ -42,7 +42,6 @@ struct DealLimits {
 };
 DealLimits deal_limits(const Topology& topology, std::int64_t lanes);
 
-inline constexpr std::int64_t kDealSteps = 4;   // between two deals
 inline constexpr std::int64_t kWorthwhile = 5;  // percent of the slowest rank's time
 
 // What a rank of `streams` takes for so many lanes of `cost` each.

@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace lockstep::comm {
+namespace {
+
+// As many must have been measured: what a node gets is its lot for a window at least, so what
+// passes in a moment should not decide it.
+constexpr std::int64_t kSteps = 8;
+
+}  // namespace
 
 NodeDealer::NodeDealer(const Topology& topology, std::int64_t lanes, int streams)
     : topology_(topology),
@@ -26,7 +33,7 @@ void NodeDealer::forget() {
 }
 
 bool NodeDealer::deal() {
-  if (steps_ < kDealSteps) return false;
+  if (steps_ < kSteps) return false;
   for (std::size_t p = 0; p < cost_.size(); ++p)
     cost_[p] = std::max<std::int64_t>(1, nanoseconds_[p] / std::max<std::int64_t>(1, ran_[p]));
   forget();

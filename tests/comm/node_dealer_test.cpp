@@ -29,7 +29,7 @@ Costs sizes(const std::vector<LaneRange>& cut) {
 
 TEST(NodeDealer, deals_in_proportion_to_speed_and_back) {
   NodeDealer dealer(make_topology({0, 1}, 0), 8, 1);
-  run(dealer, 3, {1000, 3000}, {4, 4});
+  run(dealer, 7, {1000, 3000}, {4, 4});
   EXPECT_FALSE(dealer.deal());  // too little was measured
   run(dealer, 1, {1000, 3000}, {4, 4});
   EXPECT_TRUE(dealer.deal());
@@ -44,22 +44,22 @@ TEST(NodeDealer, deals_in_proportion_to_speed_and_back) {
 
 TEST(NodeDealer, moves_nothing_for_a_small_gain) {
   NodeDealer dealer(make_topology({0, 1}, 0), 100, 1);
-  run(dealer, 4, {1000, 1040}, {50, 50});
+  run(dealer, 8, {1000, 1040}, {50, 50});
   EXPECT_FALSE(dealer.deal());
-  run(dealer, 4, {1000, 1200}, {50, 50});
+  run(dealer, 8, {1000, 1200}, {50, 50});
   EXPECT_TRUE(dealer.deal());
 }
 
 TEST(NodeDealer, leaves_to_a_node_what_its_ranks_can_do_themselves) {
   NodeDealer dealer(make_topology({0, 0, 1, 1}, 0), 16, 1);
   // Each node has a rank of three times the other's speed: both can go on alike.
-  run(dealer, 4, {1000, 3000, 3000, 1000}, {4, 4, 4, 4});
+  run(dealer, 8, {1000, 3000, 3000, 1000}, {4, 4, 4, 4});
   EXPECT_FALSE(dealer.deal());
 }
 
 TEST(NodeDealer, gives_no_node_more_than_twice_its_share_and_one) {
   NodeDealer dealer(make_topology({0, 1, 2, 3}, 0), 40, 1);
-  run(dealer, 4, {1, 1000000, 1000000, 1000000}, {10, 10, 10, 10});
+  run(dealer, 8, {1, 1000000, 1000000, 1000000}, {10, 10, 10, 10});
   EXPECT_TRUE(dealer.deal());
   EXPECT_EQ(dealer.cut().front().size(), 21);
   for (const LaneRange& range : dealer.cut()) EXPECT_GE(range.size(), 1);
@@ -75,7 +75,7 @@ TEST(NodeDealer, finds_the_earliest_end_of_all_deals) {
     Costs costs;
     for (int r = 0; r < 4; ++r) costs.push_back(100 + static_cast<std::int64_t>(random() % 2000));
     NodeDealer dealer(topology, lanes, streams);
-    run(dealer, 4, costs, even);
+    run(dealer, 8, costs, even);
     const bool dealt = dealer.deal();
     const DealLimits limits = deal_limits(topology, lanes);
     const auto end = [&](const Costs& loads) {

@@ -204,8 +204,8 @@ between() {  # lanes, arguments
   dealt "nodes of 1+2, 2 threads"
   same "$reference" "$(slowed "1 3" 4 0,1,0,1 "${way[@]}" --set parallel.strategy=sharded --set parallel.stage=1)" "nodes of 2+2, mixed, sharded, stage 1"
   dealt "nodes of 2+2, stage 1"
-  same "$reference" "$(slowed "5" 6 0,0,0,1,1,2 "${way[@]}" --set parallel.bucket_bytes=4096 --set run.progress=on)" "nodes of 3+2+1, small buckets, a thread moves messages"
-  same "$reference" "$(slowed "0" 2 0,1 "${way[@]}" --set data.window=11 --set run.threads=3)" "nodes of 1+1, 3 threads"
+  same "$reference" "$(slowed "3 4" 6 0,0,0,1,1,2 "${way[@]}" --set parallel.bucket_bytes=4096 --set run.progress=on)" "nodes of 3+2+1, small buckets, a thread moves messages"
+  dealt "nodes of 3+2+1"
   local bf16
   bf16=$(digest 1 "$@" --set precision.leaf=bf16)
   same "$bf16" "$(slowed "2" 3 0,0,1 "${way[@]}" --set precision.leaf=bf16)" "nodes of 2+1, leaves in bf16"
@@ -329,7 +329,7 @@ case $case in
     done ;;
   assignment-mlp) moving 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
   assignment-cnn) moving 12 "${cnn[@]}" --set train.accumulate=2 ;;
-  assignment-nodes) between 8 "${mlp[@]}" --set optimizer.clip=0.5 --set train.steps=40 ;;
+  assignment-nodes) between 16 "${mlp[@]}" --set optimizer.clip=0.5 --set train.steps=40 ;;
   optimizers)
     for kind in sgd adam lamb; do
       set -- "${cnn[@]}" --set "optimizer.kind=$kind" --set optimizer.clip=1.0

@@ -16,7 +16,7 @@
 namespace lockstep::comm {
 namespace {
 
-const std::vector<std::int64_t> kSizes{1, 7, 4097, 31, 1000, 9001, 1023, 4096};
+const std::vector<std::int64_t> kSizes{1, 7, 4097, 31, 1000, 1023};
 
 int ranks() { return make_communicator({})->size(); }
 
@@ -38,13 +38,13 @@ struct Setting {
   std::string nodes = nodes_of(ranks());
   LeafType leaf = LeafType::kFp32;
   SumsTo sums = SumsTo::kEveryRank;
-  int window = 5;  // steps between two chances to deal
+  int window = 4;  // steps between two chances to deal
   // Microseconds that a lane of a step takes on a rank of this node.
   std::function<double(int step, int node)> lane_time = [](int, int) { return 0; };
 };
 
 FoldLayout layout_of(const Setting& s) {
-  FoldLayout layout = test::make_layout(kSizes, 5000, s.lanes, s.streams);
+  FoldLayout layout = test::make_layout(kSizes, 1500, s.lanes, s.streams);
   layout.dealing = Dealing::kMeasured;
   layout.leaf = s.leaf;
   layout.sums = s.sums;
@@ -141,7 +141,7 @@ TEST(DealtFold, gives_a_slow_node_fewer_lanes_and_keeps_the_bits) {
   for (const SumsTo sums : {SumsTo::kEveryRank, SumsTo::kOwners}) {
     Setting s{.lanes = 3 * ranks(), .sums = sums};
     s.lane_time = [](int, int node) { return node == 0 ? 6000 : 600; };
-    const Found found = expect_reference_bits(s, 20);
+    const Found found = expect_reference_bits(s, 18);
     EXPECT_GE(found.moves.node_deals, 1);
     ASSERT_FALSE(found.cuts.empty());
     EXPECT_LT(lanes_of_node(s, found.cuts.back().now, 0),
@@ -152,8 +152,8 @@ TEST(DealtFold, gives_a_slow_node_fewer_lanes_and_keeps_the_bits) {
 TEST(DealtFold, gives_lanes_back_when_another_node_is_slow) {
   if (ranks() == 1) return;
   Setting s{.lanes = 3 * ranks()};
-  s.lane_time = [](int step, int node) { return (node == 0) == (step < 10) ? 6000 : 600; };
-  const Found found = expect_reference_bits(s, 30);
+  s.lane_time = [](int step, int node) { return (node == 0) == (step < 8) ? 6000 : 600; };
+  const Found found = expect_reference_bits(s, 36);
   EXPECT_GE(found.moves.node_deals, 2);
   ASSERT_FALSE(found.cuts.empty());
   EXPECT_GT(lanes_of_node(s, found.cuts.back().now, 0),
@@ -165,7 +165,7 @@ TEST(DealtFold, equals_the_one_tree_at_random_speeds_of_the_nodes) {
   const char* const rounds = std::getenv("ROUNDS");
   const int size = ranks();
   std::mt19937 random((seed ? std::atoi(seed) : 1) + 100 * size);  // the same on all ranks
-  for (int round = 0; round < (rounds ? std::atoi(rounds) : 6); ++round) {
+  for (int round = 0; round < (rounds ? std::atoi(rounds) : 4); ++round) {
     Setting s;
     s.lanes = size + std::vector<int>{1, 4, 9, 17}[random() % 4];
     s.streams = 1 + static_cast<int>(random() % 2);
@@ -176,9 +176,9 @@ TEST(DealtFold, equals_the_one_tree_at_random_speeds_of_the_nodes) {
     s.window = 1 + static_cast<int>(random() % 6);
     const std::uint32_t speeds = random();
     s.lane_time = [=](int step, int node) {  // another node is slow after each 12 steps
-      return (speeds + step / 8) % 3 == static_cast<std::uint32_t>(node) ? 500 : 50;
+      return (speeds + step / 12) % 3 == static_cast<std::uint32_t>(node) ? 500 : 50;
     };
-    expect_reference_bits(s, 24);
+    expect_reference_bits(s, 36);
   }
 }
 
@@ -208,7 +208,7 @@ TEST(DealtFold, allocates_nothing_in_a_step) {
   const auto fold = make_fold(*communicator, layout, test::plain_arithmetic(), ReduceKind::kFold);
   const bool slow = communicator->topology().node() == 0;
   std::int64_t allocated = 0;
-  for (int step = 0; step < 15; ++step) {
+  for (int step = 0; step < 20; ++step) {
     if (step % 5 == 0) fold->deal_between_nodes();
     const std::int64_t before = test::allocation_count();
     test::run_step(*fold, layout, step, [&](int, std::int64_t) {
