@@ -29,6 +29,7 @@ ExitCode train_command(TrainOptions options, Context& context) {
     mine.run = config::read_run(options.file, options.overrides);
     config::check_complete(mine.run, options.file);
     events::begin(static_cast<std::size_t>(mine.run.log.events), mine.run.run.threads + kMoreThreads);
+    events::name_thread("main");
     events::set_activity("connecting the ranks", -1);
     // Before MPI, whose start takes a while. Without a folder nothing could be saved: then a signal
     // ends the run at once.

@@ -43,6 +43,11 @@ void sign(Head& head, const Identity& identity) {
 
 }  // namespace
 
+std::uint64_t file_bytes() {
+  const Region* const r = region();
+  return r == nullptr ? 0 : r->layout.bytes();
+}
+
 void keep_in_file(const fs::path& file, const Identity& identity) {
   const Region* const r = region();
   if (r == nullptr) return;

@@ -58,7 +58,7 @@ Track* claim(const Region& region) {
   if (mine.generation == now_generation) return nullptr;  // there was none
   mine = {};
   mine.generation = now_generation;
-  for (std::uint32_t t = 0; t < region.layout.tracks; ++t) {
+  for (std::uint32_t t = 0; t + 1 < region.layout.tracks; ++t) {
     TrackHead& head = region.track(t);
     std::uint32_t free = 0;
     if (!head.taken.compare_exchange_strong(free, 1, std::memory_order_acq_rel)) continue;
@@ -159,7 +159,7 @@ void begin(std::size_t records, int threads) {
   current.store(nullptr, std::memory_order_release);
   if (records == 0) return;
   Region made;
-  made.layout = {static_cast<std::uint32_t>(threads), std::bit_ceil(records)};
+  made.layout = {static_cast<std::uint32_t>(threads) + 1, std::bit_ceil(records)};
   void* const memory = ::mmap(nullptr, made.layout.bytes(), PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return;  // a record of events is no reason to end a run
@@ -261,7 +261,13 @@ Last crashed(const char* signal) {
   Last last;
   last.activity = reinterpret_cast<const char*>(r->head().activity);
   last.step = r->head().step.load(std::memory_order_relaxed);
-  if (mine.head == nullptr) return last;  // claiming a track is not for a signal handler
+  if (mine.head == nullptr) {
+    // Of a thread that has not recorded anything: the last track is nobody's but the handler's.
+    const std::uint32_t t = r->layout.tracks - 1;
+    mine.head = &r->track(t);
+    mine.ring = r->ring(t);
+    mine.mask = r->layout.records - 1;
+  }
   if (mine.depth > 0) last.what = mine.innermost[std::min<std::size_t>(mine.depth, kDepth) - 1];
   // The lock of the names may be held by whoever crashed: signals' names are there already.
   auto name = static_cast<std::uint16_t>(kNames);

@@ -8,6 +8,7 @@
 #include "lockstep/comm/clock_offset.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/event_file.h"
+#include "lockstep/core/files.h"
 #include "lockstep/core/host.h"
 #include "lockstep/core/log.h"
 #include "lockstep/train/timeline.h"
@@ -23,6 +24,20 @@ void set_aside(const fs::path& now, const fs::path& before) {
   if (fs::is_empty(now)) return;
   fs::remove_all(before);
   fs::rename(now, before);
+}
+
+// The disk is for checkpoints: rings may take so small a part of what is free.
+constexpr std::uint64_t kSpare = 16;
+
+bool has_room(comm::Communicator& communicator, const fs::path& dir) {
+  const auto needed = events::file_bytes() * static_cast<std::uint64_t>(communicator.size());
+  std::int64_t room = 1;
+  try {
+    if (communicator.rank() == 0) room = free_bytes(dir) >= kSpare * needed ? 1 : 0;
+  } catch (const UserError&) {
+    // What is wrong with the folder shows when a file is made.
+  }
+  return communicator.min(room) == 1;
 }
 
 using Reason = std::array<char, 512>;  // of a rank that has no file; empty: it has one
@@ -52,6 +67,11 @@ class EventRings final : public Observer {
 void open_event_rings(comm::Communicator& communicator, const Run& run) {
   if (run.log.events == 0 || run.checkpoint.dir.empty()) return;
   const fs::path dir = run.checkpoint.dir, folder = dir / kEventsFolder;
+  if (!has_room(communicator, dir))
+    return log::info(
+        "{} has too little room left for files of the ranks' last events (log.events): they are "
+        "kept in memory alone",
+        dir.string());
   const comm::ClockOffset clock = comm::measure_clock(communicator);
   Reason mine{};
   if (communicator.rank() == 0) {

@@ -1,7 +1,16 @@
+#include "train/event_rings.h"
 #include "train/observer.h"
+#include "train/stragglers.h"
+#include "train/usage.h"
 
 namespace lockstep::train {
 
-std::vector<std::unique_ptr<Observer>> make_observers(const Observed& /*observed*/) { return {}; }
+std::vector<std::unique_ptr<Observer>> make_observers(const Observed& observed) {
+  std::vector<std::unique_ptr<Observer>> observers;
+  observers.push_back(std::make_unique<Usage>(observed));
+  observers.push_back(std::make_unique<Stragglers>(observed));
+  observers.push_back(make_event_rings());
+  return observers;
+}
 
 }  // namespace lockstep::train

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 status=0
 # shellcheck source=steps.sh
 source "$here/steps.sh"
-for cases in data text run_file ranks policies checkpoint signals usage restart; do
+for cases in data text run_file ranks policies checkpoint signals usage restart events; do
   # shellcheck source=/dev/null
   source "$here/cases_$cases.sh"
 done

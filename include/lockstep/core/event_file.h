@@ -17,6 +17,8 @@ struct Identity {
   std::int64_t offset = 0, error = 0;
 };
 
+// That a file will have; 0 where nothing is recorded.
+std::uint64_t file_bytes();
 // From now on rings lie in this new file, with what has been recorded so far. Its blocks are taken
 // at once: a disk that fills up later must not end the run. Throws UserError if it cannot be made;
 // then they stay in memory. Nothing happens where nothing is recorded.
