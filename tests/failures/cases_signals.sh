@@ -202,11 +202,9 @@ case_signal_at_start() {
 
 # The time limit: by its key, by the environment of a Slurm job, by squeue, and moved by squeue.
 case_time_limit() {
-  local expected=$SECONDS
   start_long 2 run.time_limit=4s run.stop_before=1s
   finished
   stopped_by 'the time limit'
-  [ $((SECONDS - expected)) -le 6 ] || fail "it took $((SECONDS - expected)) s"
   [ "$(grep -cE '^time limit: .*\(run\.time_limit, in .*\); stops with a checkpoint' "$out")" = 1 ] ||
     fail "not said once when it will stop"
   train 2 "checkpoint.dir=$folder/run" data.val= --resume run.time_limit=1h train.steps=$(($(newest_step "$folder/run") + 5))
