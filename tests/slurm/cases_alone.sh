@@ -41,7 +41,7 @@ case_bad_data() {
 # Nothing saved, nothing to go on from: said at the start, and again at the end.
 case_no_folder() {
   LOCKSTEP_FAULT=$slow submit_run none -- --set checkpoint.dir=
-  until_true 60 "the run begins" grep -q 'ranks on 1 node' none.out
+  until_true 60 "the run begins" grep -qs 'ranks on 1 node' none.out
   sleep 1
   scancel --batch --signal=USR1 "$job"
   ends "$job" FAILED '[0-9]+' 0

@@ -37,15 +37,17 @@ trap '"$here/lab" down > /dev/null' EXIT
 trap 'exit 130' INT TERM
 status=0
 for round in $(seq "${ROUNDS:-1}"); do
-  running=()
   for case in "$@"; do
     mkdir -p "$round/$case"
-    (cd "$round/$case" && "case_$case") > "$round/$case.log" 2>&1 &
-    running+=($!)
+    (
+      trap 'echo $? > "$work/$round/$case.status"' EXIT
+      cd "$round/$case"
+      "case_$case"
+    ) > "$round/$case.log" 2>&1 &
   done
+  wait
   for case in "$@"; do
-    wait "${running[0]}" || { status=1; echo "FAILED: $case"; }
-    running=("${running[@]:1}")
+    [ "$(cat "$round/$case.status")" = 0 ] || { status=1; echo "FAILED: $case"; }
     sed "s/^/$case: /" "$round/$case.log"
   done
 done
