@@ -8,6 +8,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/fault.h"
 #include "lockstep/core/files.h"
 #include "lockstep/core/log.h"
@@ -90,16 +91,25 @@ void Checkpointer::begin(const State& state, const CheckpointText& text, SaveMar
   });
   cancelled_ = false;
   fault::pass("snapshot", step_);
+  const events::Span span(events::Kind::kCheckpoint, "copying for a checkpoint",
+                          {.step = step_, .bytes = snapshot_.bytes()});
   snapshot_.take(state);
   start(Phase::kHash);
 }
 
 void Checkpointer::start(Phase phase) {
   phase_ = phase;
-  if (phase == Phase::kHash) task_.start([this] { hash(); });
-  if (phase == Phase::kCreate && first()) task_.start([this] { create(); });
-  if (phase == Phase::kWrite) task_.start([this] { write(); });
-  if (phase == Phase::kCommit && first()) task_.start([this] { commit(); });
+  const auto work = [this](const char* what, void (Checkpointer::*body)()) {
+    task_.start([this, what, body] {
+      events::name_thread("checkpoint");
+      const events::Span span(events::Kind::kCheckpoint, what, {.step = step_});
+      (this->*body)();
+    });
+  };
+  if (phase == Phase::kHash) work("hashing for a checkpoint", &Checkpointer::hash);
+  if (phase == Phase::kCreate && first()) work("creating a checkpoint", &Checkpointer::create);
+  if (phase == Phase::kWrite) work("writing a checkpoint", &Checkpointer::write);
+  if (phase == Phase::kCommit && first()) work("naming a checkpoint", &Checkpointer::commit);
 }
 
 Checkpointer::Standing Checkpointer::agree() {
@@ -121,6 +131,7 @@ std::optional<FinishedSave> Checkpointer::advance() {
 std::optional<FinishedSave> Checkpointer::finish() {
   if (!under_way()) return std::nullopt;
   communicator_.set_activity("writing a checkpoint", step_);
+  const events::Span span(events::Kind::kCheckpoint, "waiting for a checkpoint", {.step = step_});
   const double start = seconds_now();
   auto nap = kShortNap;
   bool said = false;

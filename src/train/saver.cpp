@@ -69,14 +69,17 @@ std::optional<FinishedSave> Saver::stretch_ended(std::int64_t steps, double seco
 
 std::optional<FinishedSave> Saver::finish() {
   auto saved = checkpointer_.finish();
-  if (saved) learn(*saved);
+  // Where steps do not wait in general, what they wait for at the end is not what a save costs.
+  if (saved && !options_.background) learn(*saved);
   return saved;
 }
 
 std::optional<FinishedSave> Saver::finish_for_next() {
   const double start = seconds_now();
-  auto saved = finish();
-  if (saved) waited_ += seconds_now() - start;
+  auto saved = checkpointer_.finish();
+  if (!saved) return saved;
+  learn(*saved);
+  waited_ += seconds_now() - start;
   if (waited_ > kNoticedWait && !said_slow_) {
     log::warn(
         "checkpoints are due before the ones before them are written, and steps have waited {} for "
