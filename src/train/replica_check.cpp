@@ -49,8 +49,9 @@ ReplicaCheck::ReplicaCheck(comm::Communicator& communicator, Device& device, Str
   if (mine_) hashes_.resize(copies_->tensors().size() * table.blocks().size());
   std::int64_t holders = 0;
   for (const std::int64_t has : gather<std::int64_t>(communicator, mine_ ? 1 : 0)) holders += has;
-  if (holders < 2)
-    log::info("run.check_replicas finds nothing here: no two ranks hold copies of their own");
+  if (holders >= 2) return;
+  log::info("run.check_replicas finds nothing here: no two ranks hold copies of their own");
+  every_ = 0;
 }
 
 Hash128 ReplicaCheck::hash_all() {
@@ -105,6 +106,7 @@ void ReplicaCheck::refuse(std::int64_t step, const std::vector<int>& group, bool
     if (all[p].first >= 0) first = std::min(first, all[p].first);
   }
   const std::string where = place_text(first);
+  if (before_stop_) before_stop_();
   if (tied)
     throw DataError(
         "after step {} the copies of {} differ from those of {}, first in {}: memory or arithmetic "

@@ -3,6 +3,7 @@
 // why copies may differ.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ class ReplicaCheck {
   ReplicaCheck(comm::Communicator& communicator, Device& device, Stream& stream,
                const ParameterTable& table, parallel::Strategy& strategy, std::int64_t every);
 
+  // Called, on all ranks alike, before it ends the run: what is under way was copied when the
+  // copies were last equal, and can be completed.
+  void before_stop(std::function<void()> call) { before_stop_ = std::move(call); }
   // Collective, after steps (from, to]. Throws DataError, on all ranks alike, naming ranks, hosts
   // and the first block, if a check was due among them and copies differ.
   void ended(std::int64_t from, std::int64_t to) {
@@ -39,7 +43,8 @@ class ReplicaCheck {
 
   comm::Communicator& communicator_;
   const ParameterTable& table_;
-  const std::int64_t every_;
+  std::function<void()> before_stop_;
+  std::int64_t every_;  // 0 also where there is nothing to compare
   std::unique_ptr<HostTensors> copies_;
   std::vector<Hash128> hashes_;  // tensor by tensor, then the table's blocks
   bool mine_ = false;            // this rank has a copy of its own

@@ -95,7 +95,7 @@ bool StepPolicy::accept(std::int64_t step, const parallel::StepOutcome& outcome)
   why_.clear();
   switch (judge(outcome)) {
     case Action::kStop:
-      throw DataError("{} at step {}; nothing was applied. {}", why_, step + 1, kAdvice);
+      stop(step, "");
     case Action::kSkip:
       return skip(step);
     case Action::kRollback:
@@ -137,11 +137,15 @@ std::string StepPolicy::spike_text(const parallel::StepOutcome& outcome) {
                      options_.spike_window);
 }
 
+void StepPolicy::stop(std::int64_t step, const std::string& after) const {
+  if (before_stop_) before_stop_();
+  throw DataError("{} at step {}{}; nothing was applied. {}", why_, step + 1, after, kAdvice);
+}
+
 bool StepPolicy::skip(std::int64_t step) {
   if (skips_ >= options_.max_skips)
-    throw DataError(
-        "{} at step {}, after {} left out in a row (train.max_skips = {}); nothing was applied. {}",
-        why_, step + 1, counted(skips_, "update"), options_.max_skips, kAdvice);
+    stop(step, fmt::format(", after {} left out in a row (train.max_skips = {})",
+                           counted(skips_, "update"), options_.max_skips));
   ++skips_;
   ++left_out_;
   return false;
@@ -149,11 +153,8 @@ bool StepPolicy::skip(std::int64_t step) {
 
 bool StepPolicy::roll_back(std::int64_t step) {
   if (rollbacks_ >= options_.max_rollbacks)
-    throw DataError(
-        "{} at step {}, and the run has gone back {} already (train.max_rollbacks = {}); nothing "
-        "was "
-        "applied. {}",
-        why_, step + 1, counted(rollbacks_, "time"), options_.max_rollbacks, kAdvice);
+    stop(step, fmt::format(", and the run has gone back {} already (train.max_rollbacks = {})",
+                           counted(rollbacks_, "time"), options_.max_rollbacks));
   wants_rollback_ = true;
   return false;
 }

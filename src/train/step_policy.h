@@ -3,6 +3,7 @@
 // they decide alike on any number of ranks and after a resume. Knows no rank and no file.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ class StepPolicy final : public parallel::StepGuard {
 
   // Has the strategy ask, if it does.
   void attach(parallel::Strategy& strategy) { asked_ = strategy.ask(*this); }
+  // Called, on all ranks alike, before the policy ends the run: what is under way can be completed.
+  void before_stop(std::function<void()> call) { before_stop_ = std::move(call); }
   bool accept(std::int64_t step, const parallel::StepOutcome& outcome) override;
   // Follows each step that was not rolled back: judges those that the strategy did not ask about.
   // What there is to say of it, if anything.
@@ -49,11 +52,13 @@ class StepPolicy final : public parallel::StepGuard {
   enum class Action : std::uint8_t { kApply, kStop, kSkip, kRollback };
   Action judge(const parallel::StepOutcome& outcome);
   std::string spike_text(const parallel::StepOutcome& outcome);
+  [[noreturn]] void stop(std::int64_t step, const std::string& after) const;
   bool skip(std::int64_t step);
   bool roll_back(std::int64_t step);
 
   const TrainSection options_;
   const ParameterTable& table_;
+  std::function<void()> before_stop_;
   bool asked_ = false;
   RobustHistory losses_, norms_;  // of updates that were applied
   std::int64_t skips_ = 0;        // one after another, up to now

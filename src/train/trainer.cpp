@@ -51,6 +51,8 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
       replicas_(communicator, device_->get(), session_.model.program.stream(0),
                 session_.model.program.table(), *session_.strategy, run.run.check_replicas) {
   step_policy_.attach(*session_.strategy);
+  step_policy_.before_stop([this] { complete_save(); });
+  replicas_.before_stop([this] { complete_save(); });
   if (saves())
     saver_ = std::make_unique<Saver>(communicator, run.checkpoint, session_.layout());
   const data::Split* split = validation_split(run, session_.model.manifest);

@@ -46,6 +46,7 @@ class Trainer {
   void tell_verdict(const parallel::StepOutcome& outcome);
   void tell_event(const EventRecord& event, const std::string& consequence);
   void roll_back();
+  void complete_save();
   void evaluate_and_judge();
   void ready_to_save();
   void save();

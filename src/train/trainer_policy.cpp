@@ -30,6 +30,16 @@ void Trainer::tell_verdict(const parallel::StepOutcome& outcome) {
                                      : "its update was left out");
 }
 
+// The last good checkpoint is worth the wait; why the run ends matters more than why it is not
+// whole.
+void Trainer::complete_save() {
+  try {
+    finish_save();
+  } catch (const Error& error) {  // on all ranks alike
+    log::warn("{}", error.what());
+  }
+}
+
 // With the samples of the steps since the checkpoint the same numbers would come again, bit for
 // bit. So the data goes on behind the bad step, as it did for PaLM (Chowdhery et al. 2022,
 // section 5.1), where batches that brought a spike brought none with other parameters. The loader

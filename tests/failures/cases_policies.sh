@@ -38,8 +38,10 @@ case_nonfinite_skip() {
   same "$reference" "$(digest)" "stopped between the two, resumed on 3 ranks"
   train 2 train.steps=20 train.on_nonfinite=skip train.max_skips=1
   says 3 'not finite at step 6' 'after 1 update left out in a row' 'train.max_skips = 1' 'optimizer.lr'
-  train 2 train.steps=20
+  rm -rf "$folder/run"
+  train 2 train.steps=20 checkpoint.every=4steps "checkpoint.dir=$folder/run"
   says 3 'not finite at step 5; nothing was applied'
+  intact "$folder/run" 4  # which was being written
 }
 case_nonfinite_rollback() {
   local ways way reference usual arguments
