@@ -17,7 +17,7 @@ std::unique_ptr<Communicator> make_communicator(const CommOptions& options) {
     return std::make_unique<SelfCommunicator>();
   }
   check_process_manager();
-  start_mpi();
+  start_mpi(options.watchdog_seconds);
   int size = 0;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   check_size(size);

@@ -4,6 +4,7 @@
 #include <climits>
 
 #include "lockstep/core/error.h"
+#include "mpi_time_limit.h"
 
 namespace lockstep::comm {
 namespace {
@@ -12,7 +13,8 @@ std::int64_t limit_ = INT_MAX;
 
 // MPI lives from the first communicator to the end of the process.
 struct Session {
-  Session() {
+  explicit Session(double seconds) : seconds_(seconds) {
+    const MpiTimeLimit limit("MPI_Init", seconds_);
     int already = 0;
     MPI_Initialized(&already);
     if (!already) {
@@ -27,8 +29,12 @@ struct Session {
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   }
   ~Session() {
+    const MpiTimeLimit limit("MPI_Finalize", seconds_);
     if (mpi_runs()) MPI_Finalize();
   }
+
+ private:
+  double seconds_;
 };
 
 }  // namespace
@@ -41,7 +47,7 @@ void check_mpi(int code, const char* call) {
   throw Error(ExitCode::kBug, fmt::format("{} failed: {}", call, text));
 }
 
-void start_mpi() { static const Session session; }
+void start_mpi(double seconds) { static const Session session(seconds); }
 
 bool threads_may_take_turns() {
   int provided = MPI_THREAD_SINGLE;

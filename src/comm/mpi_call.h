@@ -12,7 +12,7 @@ void check_mpi(int code, const char* call);
 
 // Initialises MPI once, finalised when the process exits. Threads may call it in turn (serialized)
 // if MPI has that, or else this one only (funneled).
-void start_mpi();
+void start_mpi(double seconds);  // MPI's own start and end may take as long, each
 bool threads_may_take_turns();
 bool mpi_runs();
 

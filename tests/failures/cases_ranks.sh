@@ -26,6 +26,13 @@ case_singletons() {
     > "$out" 2> "$err" || status=$?
   says 2 '4 processes' '2' 'mpirun'
 }
+# MPI_Init waits for a process that never comes there: no communicator, and yet an end within the limit.
+case_stuck_start() {
+  status=0
+  timeout "$limit" "$mpirun" -np 1 "$program" train "$here/model.toml" --set "data.path=$work/good.h5" \
+    --set run.watchdog=2 : -np 1 sleep 100 > "$out" 2> "$err" || status=$?
+  says 74 'MPI_Init' '2\.0 s' 'run\.watchdog'
+}
 # An absurd learning rate: the first update is applied, and what follows overflows.
 case_nan_in_gradient() {
   for ranks in 0 1 3; do
