@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/units.h"
@@ -27,8 +29,11 @@ class File {
   ~File() {
     if (fd_ >= 0) ::close(fd_);
   }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
+  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   int fd() const { return fd_; }
 
  private:
@@ -69,32 +74,55 @@ int reserve(int fd, std::span<const ByteRange> ranges) {
 }
 
 struct Offer {  // of local rank 0 to its peers
-  std::array<char, 64> name{};
+  std::array<char, 64> path{};
+  std::uint64_t inode = 0;
   std::int64_t free = 0;
   int code = 0;
 };
 
-Offer create(std::int64_t bytes, std::int64_t reserved) {
+// A file without a name, which peers reach through /proc, leaves nothing behind whenever its ranks
+// are killed; one with a name, for ranks that do not see each other there, could leave the name.
+enum class Kind : std::uint8_t { kNameless, kNamed };
+
+File create(Kind kind, std::int64_t bytes, std::int64_t reserved, Offer& offer) {
   static int count = 0;
-  Offer offer;
+  offer = {};
   offer.free = free_shared_memory();
   if (offer.free < reserved) {
     offer.code = ENOSPC;
-    return offer;
+    return File(-1);
   }
   // Containers may share /dev/shm and count their processes alike: the time tells them apart, and a
   // name that is there already is another's and left alone.
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-  fmt::format_to_n(offer.name.data(), offer.name.size() - 1, "/lockstep.{}.{}.{}", ::getpid(), now,
-                   count++);
-  const File file(::shm_open(offer.name.data(), O_RDWR | O_CREAT | O_EXCL, 0600));
+  const std::string named = fmt::format("/dev/shm/lockstep.{}.{}.{}", ::getpid(), now, count++);
+  const int flags = O_RDWR | O_CLOEXEC;
+  File file(kind == Kind::kNamed ? ::open(named.c_str(), flags | O_CREAT | O_EXCL, 0600)
+                                 : ::open("/dev/shm", flags | O_TMPFILE, 0600));
+  struct stat facts {};
   if (file.fd() < 0) {
     offer.code = errno;
-    offer.name[0] = '\0';
-  } else if (::ftruncate(file.fd(), bytes) != 0) {
-    offer.code = errno;
+    return file;
   }
-  return offer;
+  const std::string path =
+      kind == Kind::kNamed ? named : fmt::format("/proc/{}/fd/{}", ::getpid(), file.fd());
+  path.copy(offer.path.data(), offer.path.size() - 1);
+  if (::ftruncate(file.fd(), bytes) != 0 || ::fstat(file.fd(), &facts) != 0) offer.code = errno;
+  offer.inode = facts.st_ino;
+  return file;
+}
+
+File open_offered(const Offer& offer, int& code) {
+  code = offer.code;
+  if (code != 0) return File(-1);
+  File file(::open(offer.path.data(), O_RDWR | O_CLOEXEC));
+  struct stat facts {};
+  if (file.fd() < 0 || ::fstat(file.fd(), &facts) != 0) {
+    code = errno;
+  } else if (facts.st_ino != offer.inode) {
+    code = ESTALE;  // in this rank's container the same path is another process's
+  }
+  return file;
 }
 
 }  // namespace
@@ -107,17 +135,22 @@ Pages make_shared_pages(MpiCommunicator& communicator, std::int64_t bytes,
   std::int64_t own = 0, all = 0;
   for (const ByteRange& range : mine) own += range.end - range.begin;
   for (const std::int64_t reserved : communicator.node_gather(own)) all += reserved;
-  Offer offer;
-  if (local == 0) offer = create(bytes, all);
-  communicator.node_broadcast(std::as_writable_bytes(std::span(&offer, 1)));
-
   const auto worst = [&](int code) {
     const auto codes = communicator.node_gather(code);
     return static_cast<int>(*std::max_element(codes.begin(), codes.end()));
   };
-  const File file(offer.code == 0 ? ::shm_open(offer.name.data(), O_RDWR, 0) : -1);
-  int code = worst(offer.code != 0 ? offer.code : file.fd() < 0 ? errno : 0);
-  if (local == 0 && offer.name[0] != '\0') ::shm_unlink(offer.name.data());
+  Offer offer;
+  const auto share = [&](Kind kind, int& code) {
+    const File first = local == 0 ? create(kind, bytes, all, offer) : File(-1);
+    communicator.node_broadcast(std::as_writable_bytes(std::span(&offer, 1)));
+    File mapped = open_offered(offer, code);
+    code = worst(code);
+    if (kind == Kind::kNamed && first.fd() >= 0) ::unlink(offer.path.data());
+    return mapped;
+  };
+  int code = 0;
+  File file = share(Kind::kNameless, code);
+  if (code != 0 && code != ENOSPC) file = share(Kind::kNamed, code);
   if (code == 0) code = worst(reserve(file.fd(), mine));
   if (code != 0) {
     throw UserError(

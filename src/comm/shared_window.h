@@ -1,6 +1,6 @@
-// A node's shared memory: one file under /dev/shm, unlinked as soon as all have it open, so that a
-// crash leaves nothing behind. A window is such a file cut into a page-aligned part per rank. Knows
-// nothing of what lies in it.
+// A node's shared memory: one file of /dev/shm without a name, so that a crash leaves nothing
+// behind. A window is such a file cut into a page-aligned part per rank. Knows nothing of what lies
+// in it.
 #pragma once
 #include <cstdint>
 #include <memory>
