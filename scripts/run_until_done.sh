@@ -163,7 +163,7 @@ done
 session=$(mktemp -d "${TMPDIR:-/tmp}/lockstep.XXXXXX") || exit 2
 # Open MPI's files are of this job alone and go with it, whatever ends it; but where other nodes would be told
 # of folders that they do not have.
-own=(env) shared=
+own=(env "OMPI_MCA_shmem=${OMPI_MCA_shmem:-mmap}") shared=  # another kind would try itself out in /dev/shm
 [ -n "$allocation" ] || own+=("TMPDIR=$session")
 if [ ${#names[@]} = 0 ] && shared=$(mktemp -d /dev/shm/lockstep.XXXXXX 2> /dev/null); then
   own+=("OMPI_MCA_btl_vader_backing_directory=$shared" "OMPI_MCA_btl_sm_backing_directory=$shared")

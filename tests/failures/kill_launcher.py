@@ -46,7 +46,22 @@ def ranks_of(launcher):
             pass
 
 
-def strike(attempt):
+def await_moment(attempt, folder, launcher):
+    """The ranks at the moment that the plan means; the run may end before."""
+    begun, victims = newest_step(folder), []
+    while os.path.exists("/proc/%d" % launcher):
+        if len(victims) != attempt["ranks"]:
+            victims = sorted(ranks_of(launcher))
+        elif attempt["after"] == "begin" or \
+                (attempt["after"] == "steps" and newest_step(folder) >= begun + attempt["steps"]) or \
+                (attempt["after"] == "save" and any(pathlib.Path(folder).glob("*.tmp"))):
+            break
+        time.sleep(0.001)
+    time.sleep(attempt["seconds"])
+    return victims
+
+
+def strike(attempt, folder):
     """In a process of its own: waits for its moment, then kills."""
     launcher = os.getpid()
     if os.fork() != 0:
@@ -54,13 +69,7 @@ def strike(attempt):
         return
     if os.fork() != 0:
         os._exit(0)
-    time.sleep(attempt["seconds"])
-    victims = []
-    for _ in range(200):
-        victims = sorted(ranks_of(launcher))
-        if len(victims) == attempt["ranks"]:
-            break
-        time.sleep(0.01)
+    victims = await_moment(attempt, folder, launcher)
     kill = attempt["kill"]
     how = signal.SIGSTOP if kill == "stopped rank" else signal.SIGKILL
     if kill in ("rank", "stopped rank"):
@@ -88,13 +97,14 @@ def main(words):
         overrides = overrides + ["checkpoint.background=%s" % str(attempt["background"]).lower()]
     kill = attempt["kill"]
     if kill in ("rank", "all ranks", "mpirun", "mpirun and all ranks", "stopped rank"):
-        strike(attempt)
+        strike(attempt, plan["folder"])
     elif kill:
-        step = newest_step(plan["folder"]) + attempt["steps"]
-        # What a checkpoint comes to is killed at the first one, whichever step that is.
-        when = " step=%d" % step if kill in ("data", "forward", "fold") else ""
-        rank = 0 if kill == "rename" else attempt["rank"]
-        os.environ["LOCKSTEP_FAULT"] = "kill rank=%d at=%s%s" % (rank, kill, when)
+        newest, every = newest_step(plan["folder"]), plan["every"]
+        step = newest + attempt["steps"]
+        if kill in ("snapshot", "write", "rename"):  # of one of the next saves
+            step = (newest // every + (step % 3) + 1) * every
+        rank = 0 if kill == "rename" else attempt["rank"]  # the only one that comes there
+        os.environ["LOCKSTEP_FAULT"] = "kill rank=%d at=%s%s" % (rank, kill, "" if kill == "start" else " step=%d" % step)
     os.execvp("mpirun", ["mpirun", "-np", str(attempt["ranks"]), *words[2:],
                          *(word for override in overrides for word in ("--set", override))])
 

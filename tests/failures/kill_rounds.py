@@ -56,13 +56,16 @@ def draw_attempt(rng, number, local):
     if "parallel.strategy=server" in attempt["overrides"]:
         attempt["ranks"] = max(2, attempt["ranks"])
     if number % 10 == 9 and rng.random() < 0.5:
-        attempt["kill"] = "stopped rank"
+        attempt["kill"] = "stopped rank"  # which others must miss
+        attempt["ranks"] = max(2, attempt["ranks"])
         attempt["overrides"] = attempt["overrides"] + ["run.watchdog=4"]
     else:
         attempt["kill"] = rng.choice(PLACES + MOMENTS)
     attempt["rank"] = rng.randrange(attempt["ranks"])
     attempt["steps"] = rng.randint(1, 9)  # from the newest checkpoint on
-    attempt["seconds"] = rng.uniform(0, 1.2)
+    # A moment soon after the ranks began, after so many steps, or after a save has begun.
+    attempt["after"] = rng.choice(["begin", "steps", "save"])
+    attempt["seconds"] = rng.uniform(0, 0.4 if attempt["after"] == "begin" else 0.02)
     return attempt
 
 
@@ -70,8 +73,8 @@ def draw(seed, number):
     rng = random.Random("%d/%d" % (seed, number))
     local = rng.random() < 0.2
     attempts = [draw_attempt(rng, number, local) for _ in range(rng.randint(1, 4))]
-    return {"seed": seed, "number": number, "local": local, "every": "%dsteps" % rng.randint(1, 6),
-            "attempts": attempts, "last_ranks": rng.randint(2, 4)}
+    return {"seed": seed, "number": number, "local": local, "every": rng.randint(1, 6), "attempts": attempts,
+            "last_ranks": rng.randint(2, 4)}
 
 
 class Rounds:
@@ -109,7 +112,7 @@ class Rounds:
         start = time.monotonic()
         with open(home / "out.txt", "w") as out, open(home / "err.txt", "w") as err:
             try:
-                code = subprocess.run([self.script, "-np", "2", *self.command(home / "run", ["checkpoint.every=" + plan["every"]])],
+                code = subprocess.run([self.script, "-np", "2", *self.command(home / "run", ["checkpoint.every=%dsteps" % plan["every"]])],
                                       stdout=out, stderr=err, env=environment, timeout=120).returncode
             except subprocess.TimeoutExpired:
                 code = "none within 120 s"
@@ -137,7 +140,7 @@ class Rounds:
         for file in sorted((home / "run").glob("step-*.h5")):
             if subprocess.run([self.program, "inspect", "--check", str(file)], capture_output=True).returncode != 0:
                 wrong.append("%s cannot be read" % file.name)
-        known = re.compile(r"step-\d{10}\.h5|best|metrics\.jsonl")
+        known = re.compile(r"step-\d{10}\.h5|best|metrics\.jsonl|usage\.json(\.tmp)?|events-before")
         wrong += ["stray file %s" % file for file in os.listdir(home / "run") if not known.fullmatch(file)]
         wrong += ["stray file in TMPDIR: %s" % file for file in os.listdir(home / "tmp")]
         wrong += ["stray file in /dev/shm: %s" % file for file in os.listdir("/dev/shm")]
