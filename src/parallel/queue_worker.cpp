@@ -38,7 +38,7 @@ QueueWorker::QueueWorker(comm::ServerExchange& exchange, ServedParameters& serve
     std::function<void()> look;
     if (s == 0) look = [this] { progress(); };
     sinks_.push_back(
-        std::make_unique<TicketSink>(device, program, buckets, options, s, std::move(look)));
+        std::make_unique<TicketSink>(device, program, buckets, options, std::move(look)));
   }
   tickets_.reserve(static_cast<std::size_t>(options.streams));
   round_.reserve(static_cast<std::size_t>(options.streams));

@@ -14,15 +14,13 @@ std::size_t bytes_of(std::int64_t elements) {
 
 }  // namespace
 
-TicketSink::TicketSink(Device& device, nn::Program& program, const BucketTable& buckets,
-                       const Options& options, int stream, std::function<void()> look)
+TicketSink::TicketSink(Device& device, const nn::Program& program, const BucketTable& buckets,
+                       const Options& options, std::function<void()> look)
     : device_(device),
-      program_(program),
       table_(program.table()),
       buckets_(buckets),
       accumulate_(options.accumulate),
       round_(options.leaf == comm::LeafType::kBf16),
-      stream_(stream),
       look_(std::move(look)) {
   for (const Bucket& b : buckets.buckets) largest_ = std::max(largest_, b.range.size());
   if (!device.is_host()) {
@@ -50,7 +48,6 @@ TicketSink::~TicketSink() {
 void TicketSink::begin(float* flat, std::int64_t micro) {
   flat_ = flat;
   micro_ = micro;
-  if (late() && micro == 0) brought_->wait(program_.stream(stream_));
 }
 
 float* TicketSink::addend() const {

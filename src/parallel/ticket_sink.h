@@ -16,10 +16,10 @@ namespace lockstep::parallel {
 class TicketSink final : public nn::GradientSink {
  public:
   // look: may be empty.
-  TicketSink(Device& device, nn::Program& program, const BucketTable& buckets,
-             const Options& options, int stream, std::function<void()> look);
+  TicketSink(Device& device, const nn::Program& program, const BucketTable& buckets,
+             const Options& options, std::function<void()> look);
   ~TicketSink() override;
-  // flat: from allocate_on_host().
+  // flat: from allocate_on_host(). Where streams run late: once what was begun before is here().
   void begin(float* flat, std::int64_t micro);
   float* address(int parameter) override;
   void written(int first, int end, Stream& stream) override;
@@ -37,12 +37,10 @@ class TicketSink final : public nn::GradientSink {
   float* addend() const;
 
   Device& device_;
-  nn::Program& program_;
   const ParameterTable& table_;
   const BucketTable& buckets_;
   const std::int64_t accumulate_;
   const bool round_;
-  const int stream_;
   const std::function<void()> look_;
   std::int64_t largest_ = 0;  // elements of a bucket
   Buffer addends_;            // buckets of a later microbatch

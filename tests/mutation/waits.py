@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = ["src/comm/device_*.cpp", "src/comm/device_*.h", "src/comm/tree_fold.cpp", "src/nn/*.cpp",
-           "src/train/*.cpp", "src/parallel/*.cpp", "src/serve/*.cpp", "src/ops/cuda/*.cpp",
-           "src/device/cuda/*.cpp"]
+SOURCES = ["src/comm/device_*.cpp", "src/comm/device_*.h", "src/comm/tree_fold.cpp",
+           "src/comm/worker_rows.cpp", "src/nn/*.cpp", "src/train/*.cpp", "src/parallel/*.cpp",
+           "src/serve/*.cpp", "src/ops/cuda/*.cpp", "src/device/cuda/*.cpp"]
 RULES = [
     (re.compile(r"\b[\w.>()\[\]-]+(?:->|\.)(?:synchronize\(\)|wait\([^;{]*\));"), "{}"),
     (re.compile(r"check\(cuda(?:Stream|Event|Device)(?:Synchronize|WaitEvent)\([^;]*;"), "{}"),
@@ -22,8 +22,8 @@ RULES = [
 # Without what only looks whether a wait would return at once, for which any answer is right.
 LOOKS = re.compile(r"staging->done\(\)|count_ == 0 \|\|")
 # Tests of what uses devices, by component, the quickest first; of ops one order of threads does.
-PROGRAM = r"cuda\.(mlp|accumulate|optimizers|moves|generate|tools|cnn|gpt)$"
-TESTS = {"comm": [r"late_fold\.", r"cuda_fold", r"cuda\.(mlp|gpt)$"],
+PROGRAM = r"cuda\.(mlp|accumulate|optimizers|moves|generate|tools|server|cnn|gpt)$"
+TESTS = {"comm": [r"late_fold\.", r"server_fold\.", r"cuda_fold", r"cuda\.(mlp|gpt)$"],
          "nn": [r"staged_program$", PROGRAM],
          "ops": [r"ops_cuda_.*order0", PROGRAM],
          "device": [r"cuda_fold", r"ops_cuda_.*order0", PROGRAM]}
