@@ -85,7 +85,7 @@ case_scaling() {
   submit scaling scaling --nodes=2 --ntasks-per-node=2 --output=scaling.csv --error=scaling.err -- \
     "$work/run.toml" --set "data.path=$work/small.h5" --set train.lanes=2
   ends "$job" COMPLETED 0 0
-  RANKS=2 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+  LOCKSTEP_MOST=2 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
     bash "$scripts/scaling.sbatch" "$work/run.toml" --set "data.path=$work/small.h5" > alone.csv 2> alone.err ||
     fail "outside of Slurm"
   cut -d , -f 1-5 scaling.csv > shape.txt
