@@ -132,7 +132,7 @@ std::string StepPolicy::spike_text(const parallel::StepOutcome& outcome) {
   const bool by_loss = of_loss.score > options_.spike_threshold;
   if (!by_loss && !(of_norm.score > options_.spike_threshold)) return "";
   const auto& [score, median] = by_loss ? of_loss : of_norm;
-  return fmt::format("the {} {:.4g} is {:.1f} deviations above {:.4g}, the median of {} updates",
+  return fmt::format("the {} {:.4g} is {:.3g} deviations above {:.4g}, the median of {} updates",
                      by_loss ? "loss" : "gradient norm", by_loss ? loss : norm, score, median,
                      options_.spike_window);
 }
