@@ -9,6 +9,21 @@
 #include "step_program.h"
 
 namespace lockstep::comm {
+namespace {
+
+// As many canonical nodes as `most` lanes of a node can have: the first node's begin with the first
+// lane, the last one's end with the last.
+int most_rows(int node, int nodes, std::int64_t most, std::int64_t lanes) {
+  if (node > 0 && node + 1 < nodes) return most_canonical(most);
+  std::size_t rows = 0;
+  for (std::int64_t size = 1; size <= most; ++size) {
+    const LaneRange range = node == 0 ? LaneRange{0, size} : LaneRange{lanes - size, lanes};
+    rows = std::max(rows, canonical_nodes(range, lanes).size());
+  }
+  return static_cast<int>(rows);
+}
+
+}  // namespace
 
 Range overlap(const Range& a, const Range& b) {
   const std::int64_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
@@ -40,6 +55,11 @@ FoldPlan::FoldPlan(const Topology& topology_, const FoldLayout& layout_, SumsIn 
   if (layout.dealing == Dealing::kMeasured && several_nodes() && !layout.buckets.empty() &&
       layout.lanes > topology.ranks())
     limits = deal_limits(topology, layout.lanes);
+  for (int node = 0; node < static_cast<int>(limits.node.size()); ++node) {
+    most_rows_.push_back(most_rows(node, topology.nodes(), limits.node[node], layout.lanes));
+    LOCKSTEP_CHECK(canonical(node) <= most_rows_[node], "node {} sends {} rows, planned were {}",
+                   node, canonical(node), most_rows_[node]);
+  }
   if (layout.dealing != Dealing::kFixed) plan_moves();
   local_program = moving() ? StepProgram(node_lanes(), layout.lanes).program()
                            : make_program(local_nodes, layout.lanes);
@@ -77,7 +97,7 @@ void FoldPlan::plan_tiles() {
   if (deals_between_nodes()) {  // of any cut: a sum waits at each level of the tree at most
     local_tiles = most_canonical(limits.node[topology.node()]);
     owner_tiles = std::bit_width(static_cast<std::uint64_t>(layout.lanes));
-    for (const std::int64_t most : limits.node) owner_tiles += most_canonical(most);
+    for (const int rows : most_rows_) owner_tiles += rows;
     LOCKSTEP_CHECK(
         local_tiles >= local_program.scratch && owner_tiles >= owner_program.scratch + narrow_rows,
         "a cut needs more tiles than were planned");
@@ -90,7 +110,7 @@ void FoldPlan::plan_tiles() {
 
 // Where lanes are dealt between nodes, as many as any cut may have.
 std::int64_t FoldPlan::rows_floats(int node, std::int64_t n) const {
-  return deals_between_nodes() ? most_canonical(limits.node[node]) * n : rows(node).floats(n);
+  return deals_between_nodes() ? most_rows_[node] * n : rows(node).floats(n);
 }
 
 std::int64_t FoldPlan::most_lanes(int local) const {

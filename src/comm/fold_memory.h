@@ -133,6 +133,7 @@ struct FoldPlan {
   std::vector<std::vector<std::vector<int>>> parts_;  // node, bucket
   std::vector<std::vector<int>> shards_;              // bucket
   std::vector<PieceRows> rows_;                       // node
+  std::vector<int> most_rows_;                        // node; of any cut
 };
 
 Range overlap(const Range& a, const Range& b);
