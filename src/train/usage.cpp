@@ -240,7 +240,8 @@ RunGauges Usage::gauges() {
   const double now = seconds_now();
   const RankTimes times = observed_.times();
   Attempt& attempt = attempts_.back();
-  attempt.updated = g.time = wall_now();
+  g.time = wall_now();
+  if (!over_) attempt.updated = g.time;
   g.run = observed_.run.checkpoint.dir.empty() ? gauges_path_ : observed_.run.checkpoint.dir;
   g.job = attempt.slurm_job;
   g.step = attempt.history.last();
@@ -289,7 +290,8 @@ void Usage::finished(std::int64_t /*step*/, ExitCode code) {
   if (!recording_ || !writes_) return;
   over_ = true;
   attempts_.back().ended = observed_.ending();
-  if (records()) write_record();
+  // As the end report says: report() was the last moment that counts.
+  if (records()) record_file_->write(usage_json(attempts_));
   if (gauges_file_) {
     RunGauges last = gauges();
     last.running = false;
