@@ -107,12 +107,16 @@ answers() {
   timeout 20 "${agent[@]}" "$1" true < /dev/null > /dev/null 2>&1
 }
 survey() {
-  local i pids=() lost=
+  local i pids=() lost='' kept
   up=()
   if [ -n "$allocation" ]; then
+    # A node that fails leaves the job (--no-kill), even if it comes back.
+    kept=$(scontrol show hostnames "$(squeue --noheader --job="$SLURM_JOB_ID" --format=%N)")
     lost=$(sinfo --noheader --Node --nodes="$SLURM_JOB_NODELIST" --format='%N %T' |
       awk '$2 ~ /^(down|drained|fail|error|power|unknown|no_resp)|\*$/ { print $1 }')
-    for i in "${!names[@]}"; do grep -qxF -- "${names[i]}" <<< "$lost" || up+=("$i"); done
+    for i in "${!names[@]}"; do
+      grep -qxF -- "${names[i]}" <<< "$lost" || ! grep -qxF -- "${names[i]}" <<< "${kept:-${names[i]}}" || up+=("$i")
+    done
   else
     for i in "${!names[@]}"; do answers "${names[i]}" & pids[i]=$!; done
     for i in "${!names[@]}"; do ! wait "${pids[i]}" || up+=("$i"); done
@@ -136,7 +140,10 @@ compose() {  # the launcher's command line, but for the program
   case ${launcher##*/} in
     srun*)
       command=("$launcher" --mpi=pmix --kill-on-bad-exit=1 --job-name="lockstep.$attempt" --ntasks="$ranks")
-      [ -z "$some" ] || command+=(--nodes=${#up[@]} --nodelist="$(IFS=,; echo "${chosen[*]%:*}")") ;;
+      if [ -n "$some" ]; then  # srun compares these with the allocation, which is smaller now
+        command=(env -u SLURM_JOB_NUM_NODES -u SLURM_NNODES -u SLURM_TASKS_PER_NODE "${command[@]}"
+          --nodes=${#up[@]} --nodelist="$(IFS=,; echo "${chosen[*]%:*}")")
+      fi ;;
     *)
       command=("$launcher" -np "$ranks")
       if [ -n "$hostfile" ]; then
