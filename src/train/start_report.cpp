@@ -41,7 +41,6 @@ std::string precision_text(const nn::Program& program) {
 std::string start_text(const comm::Communicator& communicator, const Run& run,
                        const Session& session, const std::string& device) {
   const Model& model = session.model;
-  const comm::Topology& topology = communicator.topology();
   const data::Split* train = model.manifest.find(run.data.train);
   const optim::Options& o = session.optimizer_options;
   std::vector<std::pair<std::string, std::string>> rows{

@@ -18,8 +18,8 @@ expect() {  # wanted, line...
 }
 cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT; touch run.toml
 
-expect "train" lockstep tr
-expect "train eval generate export import inspect config verify" lockstep ""
+expect "train" lockstep trai
+expect "train eval generate export import inspect config verify trace doctor" lockstep ""
 expect "run.toml" lockstep train r
 expect "--overwrite" lockstep train --ov
 expect "--version" lockstep --v

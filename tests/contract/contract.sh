@@ -167,8 +167,9 @@ moving() {  # lanes, arguments
   for kind in adaptive queue; do
     local way=("$@" --set "assignment.kind=$kind")
     same "$reference" "$(digest 1 "${way[@]}" --set run.threads=3)" "$kind, 1 rank, 3 threads"
-    same "$reference" "$(uneven 2 "${way[@]}")" "$kind, a slow rank of 2"
-    grep -qE 'lanes: [0-9. ]+ on average by rank; (dealt anew [1-9]|[1-9][0-9]* taken)' "$log" || { echo "FAILED: $kind moved no lane"; exit 1; }
+    # Slow beyond doubt, so that lanes must move.
+    same "$reference" "$(LOCKSTEP_FAULT="slow rank=0 at=forward ms=10 step=3" uneven 2 "${way[@]}")" "$kind, a slow rank of 2"
+    tail -n 8 "$log" | grep -qE 'lanes: [0-9. ]+ on average by rank; (dealt anew [1-9]|[1-9][0-9]* taken)' "$log" || { echo "FAILED: $kind moved no lane"; exit 1; }
     same "$reference" "$(uneven 4 "${way[@]}")" "$kind, a slow rank of 4"
     same "$reference" "$(digest 3 "${way[@]}" --set run.threads=2 --set parallel.bucket_bytes=4096)" "$kind, 3 ranks, 2 threads, small buckets"
     same "$reference" "$(uneven 5 "${way[@]}" --set parallel.pretend_nodes=0,1,0,1,1)" "$kind, a slow rank on nodes of 2+3"

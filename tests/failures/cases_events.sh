@@ -76,20 +76,17 @@ case_trace_of_a_crash() {
 }
 # A rank is named once, with what it is slow at; nobody else is.
 case_slow_rank() {
-  local slow=("log.window=5" train.steps=130 data.val= "checkpoint.dir=$folder/run" --overwrite)
-  for ranks in 2 3; do
-    for at in data forward; do
-      for nodes in "" "$(seq -s, 0 $((ranks - 1)))"; do
-        with_fault "slow rank=1 at=$at step=1 ms=10" $ranks "${slow[@]}" "parallel.pretend_nodes=$nodes"
-        succeeds
-        local expected='getting its samples'
-        [ $at = data ] || expected='computing, and had a core for'
-        shows "$err" "rank 1 \(host .*\) is slow: .* $expected"
-        shows "$folder/run/metrics.jsonl" "\"event\":\"slow rank\",\"why\":\"rank 1 "
-        shows "$out" "^  step [0-9]+: rank 1 .* is slow"
-        [ "$(grep -c 'is slow' "$err")" = 1 ] || fail "named more than once"
-        echo "ok: $ranks ranks, nodes '$nodes': $(grep -o 'rank 1 (.*' "$err")"
-      done
-    done
-  done
+  local expected
+  while read -r -u 3 ranks at nodes; do
+    with_fault "slow rank=1 at=$at step=1 ms=12" "$ranks" log.window=5 train.steps=110 data.val= \
+      "checkpoint.dir=$folder/run" --overwrite "parallel.pretend_nodes=$nodes"
+    succeeds
+    expected='getting its samples'
+    [ "$at" = data ] || expected='computing, and had a core for'
+    shows "$err" "rank 1 \(host .*\) is slow: .* $expected"
+    shows "$folder/run/metrics.jsonl" '"event":"slow rank","why":"rank 1 '
+    shows "$out" '^  step [0-9]+: rank 1 .* is slow'
+    [ "$(grep -c 'is slow' "$err")" = 1 ] || fail "named more than once"
+    echo "ok: $ranks ranks, nodes '$nodes': $(grep -o 'rank 1 (.*' "$err")"
+  done 3<<< $'2 data\n2 forward 0,1\n3 forward\n4 data 0,0,1,1'
 }

@@ -134,7 +134,9 @@ TEST(Elementwise, rounds_to_bf16_as_the_cpu_does) {
     const auto bits = [](float v) { return std::bit_cast<std::uint32_t>(v); };
     EXPECT_EQ(bits(got[i]), bits(expected[i])) << bits(x[i]);
     EXPECT_EQ(bits(in_place[i]), bits(expected[i])) << bits(x[i]);
-    if (!std::isnan(x[i])) EXPECT_EQ(bits(plain[i]), bits(expected[i])) << bits(x[i]);
+    if (!std::isnan(x[i])) {
+      EXPECT_EQ(bits(plain[i]), bits(expected[i])) << bits(x[i]);
+    }
   }
 }
 

@@ -48,5 +48,14 @@ case $case in
     for rate in 100 1000; do
       "$here/two_hosts.sh" $rate "$mpirun" --host host-a:3,host-b:2 --map-by node -np 5 "$program"
     done ;;
+  clocks)
+    # Both hosts have this machine's clock: the offset that is found must be 0, give or take what it says.
+    run=$(mktemp -d)
+    trap 'rm -rf "$log" "$run"' EXIT
+    LOCKSTEP_FAULT="kill rank=3 at=fold step=5" "$here/two_hosts.sh" 1000 "$mpirun" -x LOCKSTEP_FAULT \
+      --host host-a:2,host-b:2 -np 4 "$program" train "$here/../contract/mlp.toml" --set "data.path=$data" \
+      --set "checkpoint.dir=$run" > "$log" 2>&1 && { echo "FAILED: nobody was killed"; exit 1; }
+    python3 "$here/clock_offsets.py" "$run/events"
+    "$program" trace "$run" --last 5 ;;
   *) echo "no case '$case'" >&2; exit 2 ;;
 esac

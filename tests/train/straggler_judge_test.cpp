@@ -57,7 +57,9 @@ TEST(StragglerJudge, names_a_slow_rank_once_and_what_it_is_slow_at) {
       EXPECT_TRUE(found[0].slow);
       EXPECT_EQ(found[0].at, at);
       EXPECT_NEAR(found[0].factor, 2, 0.01);
-      if (at == SlowAt::kCore) EXPECT_NEAR(found[0].core, 0.5, 0.01);
+      if (at == SlowAt::kCore) {
+        EXPECT_NEAR(found[0].core, 0.5, 0.01);
+      }
     }
   }
 }
