@@ -107,3 +107,15 @@ END
   ! grep -vE '^mode|^(strong|weak),[0-9,]+,[0-9.]+,[0-9.]+,[0-9.]+$' scaling.csv alone.csv || fail "no numbers"
   echo "ok: scaling"
 }
+
+# lockstep doctor as a step of an allocation: one MPI job over two nodes; and srun with a PMI that this MPI does not speak.
+case_doctor() {
+  local code=0 step=(salloc --quiet --nodes=2 --ntasks-per-node=2 "--exclude=n[5-10]" srun)
+  "${step[@]}" --mpi=pmix "$TESTED" doctor > right.out 2> right.err || code=$?
+  [ $code -le 1 ] || fail "doctor ended with $code"  # 1: the lab's ranks may share cores
+  says right '^pass  launch +4 ranks on 2 nodes by srun'
+  code=0
+  "${step[@]}" --mpi=none "$TESTED" doctor > wrong.out 2> wrong.err || code=$?
+  [ $code = 1 ] || fail "doctor without PMIx ended with $code"
+  says wrong '^fail  launch +srun started 4 processes.*srun --mpi=pmix'
+}
