@@ -1,12 +1,17 @@
 #include "spare_cores.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include "lockstep/comm/cores.h"
+#include "lockstep/core/hash.h"
 
 namespace lockstep::comm {
 namespace {
@@ -68,6 +73,43 @@ bool spare_a_core_each(std::span<const CoreShare> ranks) {
   if (cores_in(all.mask) < needed) return false;
   return std::ranges::none_of(
       ranks, [needed](const CoreShare& rank) { return rank.quota > 0 && rank.quota < needed; });
+}
+
+int spare_cores_each(std::span<const CoreShare> ranks, std::size_t own) {
+  CoreShare all;
+  int taken = 0, quota = 0;
+  for (const CoreShare& rank : ranks) {
+    taken += rank.threads;
+    for (int i = 0; i < CoreShare::kWords; ++i) all.mask[i] |= rank.mask[i];
+    if (rank.quota > 0) quota = quota == 0 ? rank.quota : std::min(quota, rank.quota);
+  }
+  int cores = cores_in(all.mask);
+  if (quota > 0) cores = std::min(cores, quota);
+  const int mine = cores_in(ranks[own].mask) - ranks[own].threads;
+  return std::max(0, std::min((cores - taken) / static_cast<int>(ranks.size()), mine));
+}
+
+int spare_cores(Communicator& communicator, int threads) {
+  struct Told {
+    std::uint64_t machine;
+    int position;
+    CoreShare share;
+  };
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  const Told mine{hash64(host), communicator.topology().position,
+                  local_core_share(threads + (communicator.has_progress_thread() ? 1 : 0))};
+  const auto bytes = communicator.gather_all(std::as_bytes(std::span(&mine, 1)));
+  std::vector<CoreShare> machine;
+  std::size_t own = 0;
+  for (std::size_t at = 0; at + sizeof(Told) <= bytes.size(); at += sizeof(Told)) {
+    Told one;
+    std::memcpy(&one, bytes.data() + at, sizeof one);
+    if (one.machine != mine.machine) continue;
+    if (one.position == mine.position) own = machine.size();
+    machine.push_back(one.share);
+  }
+  return spare_cores_each(machine, own);
 }
 
 }  // namespace lockstep::comm

@@ -1,12 +1,9 @@
 #include "codec.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 namespace lockstep::data {
 namespace {
@@ -23,43 +20,80 @@ void swap_elements(std::span<std::byte> bytes) {
   }
 }
 
-}  // namespace
-
-const char* inflate_exactly(std::span<const std::byte> packed, std::span<std::byte> out) {
-  z_stream stream{};
-  if (inflateInit(&stream) != Z_OK) return "zlib cannot start";
-  constexpr std::size_t kMost = std::numeric_limits<uInt>::max();  // zlib counts in 32 bits
-  std::size_t in_done = 0, out_done = 0;
-  int state = Z_OK;
-  while (state == Z_OK) {
-    const auto in_now = static_cast<uInt>(std::min(packed.size() - in_done, kMost));
-    const auto out_now = static_cast<uInt>(std::min(out.size() - out_done, kMost));
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data() + in_done));
-    stream.avail_in = in_now;
-    stream.next_out = reinterpret_cast<Bytef*>(out.data() + out_done);
-    stream.avail_out = out_now;
-    state = inflate(&stream, Z_NO_FLUSH);
-    in_done += in_now - stream.avail_in;
-    out_done += out_now - stream.avail_out;
-  }
-  inflateEnd(&stream);
-  if (state == Z_BUF_ERROR)  // no progress: input ran out, or output is full
-    return in_done == packed.size() ? "its deflate stream ends too early"
-                                    : "it inflates to more bytes than a chunk has";
-  if (state != Z_STREAM_END) return "its deflate stream is damaged";
-  if (out_done != out.size()) return "it inflates to fewer bytes than a chunk has";
-  return "";
+// Written so that the compiler interleaves vectors of planes.
+template <std::size_t kBytes>
+void interleave(const std::byte* __restrict in, std::byte* __restrict out, std::size_t elements) {
+  for (std::size_t i = 0; i < elements; ++i)
+    for (std::size_t b = 0; b < kBytes; ++b) out[i * kBytes + b] = in[b * elements + i];
 }
+
+std::uint16_t swapped(std::uint32_t half) {
+  return __builtin_bswap16(static_cast<std::uint16_t>(half));
+}
+
+// In [1, 65535], or 0 for 0: as HDF5's folding of the upper half onto the lower leaves it.
+std::uint32_t folded(std::uint64_t sum) {
+  return sum == 0 ? 0 : static_cast<std::uint32_t>((sum - 1) % 65535 + 1);
+}
+
+}  // namespace
 
 void unshuffle(std::span<const std::byte> in, std::span<std::byte> out, std::size_t element_bytes) {
   const std::size_t elements = in.size() / element_bytes;
-  for (std::size_t b = 0; b < element_bytes; ++b) {
-    const std::byte* from = in.data() + b * elements;
-    std::byte* to = out.data() + b;
-    for (std::size_t i = 0; i < elements; ++i) to[i * element_bytes] = from[i];
-  }
   const std::size_t done = elements * element_bytes;
-  std::copy(in.begin() + done, in.end(), out.begin() + done);
+  switch (element_bytes) {
+    case 2:
+      interleave<2>(in.data(), out.data(), elements);
+      break;
+    case 4:
+      interleave<4>(in.data(), out.data(), elements);
+      break;
+    case 8:
+      interleave<8>(in.data(), out.data(), elements);
+      break;
+    default:
+      for (std::size_t b = 0; b < element_bytes; ++b)
+        for (std::size_t i = 0; i < elements; ++i)
+          out[i * element_bytes + b] = in[b * elements + i];
+  }
+  std::copy(in.begin() + static_cast<std::ptrdiff_t>(done), in.end(),
+            out.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+// Modulo 65535 a swap of a word's bytes is a multiplication by 256, so that the sums of words read
+// little-endian are those of HDF5 with their bytes swapped.
+std::uint32_t fletcher32(std::span<const std::byte> bytes) {
+  constexpr std::size_t kBlock = 256;  // words: no sum of a block leaves 32 bits
+  std::uint64_t sum = 0, sum_of_sums = 0;
+  const std::size_t words = bytes.size() / 2;
+  for (std::size_t at = 0; at < words; at += kBlock) {
+    const std::size_t count = std::min(kBlock, words - at);
+    const std::byte* from = bytes.data() + at * 2;
+    std::uint32_t plain = 0, weighted = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::uint16_t word;
+      std::memcpy(&word, from + i * 2, sizeof word);
+      plain += word;
+      weighted += static_cast<std::uint32_t>(count - i) * word;
+    }
+    sum_of_sums = folded(sum_of_sums + count * sum + weighted);
+    sum = folded(sum + plain);
+  }
+  if (bytes.size() % 2 != 0) {
+    sum = folded(sum + std::to_integer<std::uint32_t>(bytes.back()));
+    sum_of_sums = folded(sum_of_sums + sum);
+  }
+  return std::uint32_t{swapped(static_cast<std::uint32_t>(sum_of_sums))} << 16 |
+         swapped(static_cast<std::uint32_t>(sum));
+}
+
+bool ends_with_fletcher32(std::span<const std::byte> bytes) {
+  if (bytes.size() < 4) return false;
+  std::uint32_t stored;
+  std::memcpy(&stored, bytes.data() + bytes.size() - 4, sizeof stored);
+  const std::uint32_t sum = fletcher32(bytes.first(bytes.size() - 4));
+  const std::uint32_t old = std::uint32_t{swapped(sum >> 16)} << 16 | swapped(sum);
+  return stored == sum || stored == old;
 }
 
 void swap_bytes(std::span<std::byte> bytes, std::size_t element_bytes) {

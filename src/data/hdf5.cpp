@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "lockstep/core/error.h"
@@ -27,7 +28,24 @@ std::mutex& hdf5_mutex() {
   return mutex;
 }
 
-Hdf5Lock::Hdf5Lock() : lock_(hdf5_mutex()) { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+// Debian's packages of plugins put them where no HDF5 of Debian looks.
+std::string plugin_folder() {
+  constexpr const char* kDebian[] = {"/usr/lib/x86_64-linux-gnu/hdf5/serial/plugins",
+                                     "/usr/lib/aarch64-linux-gnu/hdf5/serial/plugins"};
+  if (const char* set = std::getenv("HDF5_PLUGIN_PATH")) return set;
+  std::error_code ignored;
+  for (const char* folder : kDebian)
+    if (std::filesystem::is_directory(folder, ignored)) return folder;
+  return "/usr/local/hdf5/lib/plugin";
+}
+
+Hdf5Lock::Hdf5Lock() : lock_(hdf5_mutex()) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  static const bool told = [] {
+    return std::getenv("HDF5_PLUGIN_PATH") == nullptr && H5PLappend(plugin_folder().c_str()) >= 0;
+  }();
+  static_cast<void>(told);
+}
 
 std::string hdf5_reason() {
   std::string text;
@@ -53,9 +71,24 @@ std::string text_attribute(hid_t object, const char* name, const std::string& wh
   return copy;
 }
 
+bool write_text_attribute(hid_t object, const char* name, const std::string& text) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type.get(), H5T_VARIABLE);
+  H5Tset_cset(type.get(), H5T_CSET_UTF8);
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  Handle attribute(
+      H5Acreate2(object, name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  const char* bytes = text.c_str();
+  return attribute && H5Awrite(attribute.get(), type.get(), &bytes) >= 0 && attribute.close();
+}
+
 std::optional<DType> dtype_of(hid_t type) {
   const std::size_t size = H5Tget_size(type);
   const H5T_class_t kind = H5Tget_class(type);
+  if (kind == H5T_ENUM) {  // truth values and named numbers: by the number
+    const Handle base(H5Tget_super(type), H5Tclose);
+    return dtype_of(base.get());
+  }
   if (kind != H5T_INTEGER && kind != H5T_FLOAT) return std::nullopt;
   const H5T_order_t order = H5Tget_order(type);
   if (order != H5T_ORDER_LE && order != H5T_ORDER_BE) return std::nullopt;
@@ -85,6 +118,10 @@ std::optional<DType> dtype_of(hid_t type) {
 }
 
 bool is_big_endian(hid_t type) {
+  if (H5Tget_class(type) == H5T_ENUM) {
+    const Handle base(H5Tget_super(type), H5Tclose);
+    return is_big_endian(base.get());
+  }
   return H5Tget_size(type) > 1 && H5Tget_order(type) == H5T_ORDER_BE;
 }
 
@@ -97,6 +134,13 @@ Handle memory_type(hid_t file_type) {
 Handle native_type(DType type) {
   const auto copy = [](hid_t id) { return Handle(H5Tcopy(id), H5Tclose); };
   switch (type) {
+    case DType::kF16: {  // IEEE 754 binary16
+      Handle half = copy(H5T_IEEE_F32LE);
+      H5Tset_fields(half.get(), 15, 10, 5, 0, 10);
+      H5Tset_size(half.get(), 2);
+      H5Tset_ebias(half.get(), 15);
+      return half;
+    }
     case DType::kF32:
       return copy(H5T_IEEE_F32LE);
     case DType::kF64:
@@ -138,29 +182,40 @@ std::string plain_reason(const std::string& reason) {
 
 }  // namespace
 
-InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
+InputFile::InputFile(const std::filesystem::path& path, Hdf5 open) : path_(path) {
   // The plain reason first: HDF5's own words for a missing file are of no use to anybody.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0)
     throw UserError("cannot open the data file {}: {}; set data.path, or put the file there",
                     path.string(), std::strerror(errno));
+  if (open == Hdf5::kWhenNeeded) return;
   Hdf5Lock lock;
-  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  H5Pset_fapl_sec2(access.get());
-  // Locks fail on many shared file systems, and nobody writes these files in place.
-  H5Pset_file_locking(access.get(), false, true);
-  file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
-  if (!file_) {
-    const std::string reason = plain_reason(hdf5_reason());
+  try {
+    id();
+  } catch (...) {
     ::close(descriptor_);
-    throw DataError("{} is not a readable HDF5 file ({}); copy or import it again", path.string(),
-                    reason);
+    throw;
   }
 }
 
+hid_t InputFile::id() const {
+  if (file_) return file_.get();
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_sec2(access.get());
+  // Locks fail on many shared file systems, and nobody writes these files in place.
+  H5Pset_file_locking(access.get(), false, true);
+  file_ = Handle(H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
+  if (!file_)
+    throw DataError("{} is not a readable HDF5 file ({}); copy or import it again", path_.string(),
+                    plain_reason(hdf5_reason()));
+  return file_.get();
+}
+
 InputFile::~InputFile() {
-  Hdf5Lock lock;
-  file_.close();
+  if (file_) {
+    Hdf5Lock lock;
+    file_.close();
+  }
   ::close(descriptor_);
 }
 

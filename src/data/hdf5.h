@@ -14,6 +14,17 @@
 
 namespace lockstep::data {
 
+// What H5Oget_info2() fills: with an address and a number of the file.
+#if H5_VERSION_GE(1, 12, 0)
+using ObjectInfo = H5O_info1_t;
+#else
+using ObjectInfo = H5O_info_t;
+#endif
+
+// Where HDF5 looks for filters that it does not have: $HDF5_PLUGIN_PATH, or else Debian's folder of
+// them where it is there, or what HDF5 was built with.
+std::string plugin_folder();
+
 // Holds hdf5_mutex() and keeps HDF5 from printing its error stack.
 class Hdf5Lock {
  public:
@@ -54,6 +65,9 @@ std::string hdf5_reason();
 // The text of an object's attribute; "" if it has none. Throws DataError naming `where`.
 std::string text_attribute(hid_t object, const char* name, const std::string& where);
 
+// Of variable length: those of a fixed length end at 64 KiB. False if HDF5 fails.
+bool write_text_attribute(hid_t object, const char* name, const std::string& text);
+
 // The element type, if it is an integer or IEEE float whose every bit counts.
 std::optional<DType> dtype_of(hid_t type);
 bool is_big_endian(hid_t type);
@@ -64,17 +78,22 @@ Handle native_type(DType type);
 // An open data file: read-only, POSIX driver, locking off.
 class InputFile {
  public:
-  explicit InputFile(const std::filesystem::path& path);  // takes the lock; throws DataError
+  enum class Hdf5 : std::uint8_t {
+    kNow,
+    kWhenNeeded  // by id(): readers that know where the bytes lie never need it
+  };
+  // Takes the lock; throws UserError if there is no such file, DataError if it is no HDF5.
+  explicit InputFile(const std::filesystem::path& path, Hdf5 open = Hdf5::kNow);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
-  hid_t id() const { return file_.get(); }
+  hid_t id() const;  // under the lock; throws DataError
   int descriptor() const { return descriptor_; }  // for pread at addresses that HDF5 gave
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
-  Handle file_;
+  mutable Handle file_;
   int descriptor_ = -1;
 };
 

@@ -19,7 +19,10 @@ Prefetch::Prefetch(const Samples& samples, const LoaderOptions& options, const C
       cuts_(cuts),
       chunk_(chunk),
       store_(store),
-      kept_(store.lanes(store.local())) {
+      ends_(static_cast<std::size_t>(store.lanes(store.local()))),
+      kept_(static_cast<std::size_t>(options.threads)),
+      pool_(options.threads) {
+  parts_.reserve(static_cast<std::size_t>(cuts.window));
   // Signals are the main thread's: the new thread inherits a mask that blocks them all.
   sigset_t all, before;
   sigfillset(&all);
@@ -46,12 +49,11 @@ Slot Prefetch::wait(int part, int lane_index, std::int64_t number, double& waite
 int Prefetch::furthest_behind() const {
   int best = -1;
   std::int64_t least = 0;
-  for (int i = 0; i < static_cast<int>(kept_.size()); ++i) {
+  for (int i = 0; i < static_cast<int>(ends_.size()); ++i) {
     const LaneProgress& lane = store_.progress(store_.local(), i);
     if (lane.lane.load(std::memory_order_relaxed) < 0) continue;
     const std::int64_t decoded = lane.decoded.load(std::memory_order_relaxed);
-    if (decoded - lane.released.load(std::memory_order_acquire) >= WindowStore::kSlotsPerLane)
-      continue;
+    if (decoded - lane.released.load(std::memory_order_acquire) >= store_.slots()) continue;
     if (best < 0 || decoded < least) best = i, least = decoded;
   }
   return best;
@@ -69,8 +71,7 @@ void Prefetch::nobody_is_busy() {
 }
 
 void Prefetch::is_decoded(int lane_index, std::int64_t number) {
-  store_.progress(store_.local(), lane_index)
-      .decoded.store(number + 1, std::memory_order_release);
+  store_.progress(store_.local(), lane_index).decoded.store(number + 1, std::memory_order_release);
   nobody_is_busy();
 }
 
@@ -122,6 +123,14 @@ const EpochOrder& Prefetch::order_of(std::int64_t epoch) {
   return orders_.try_emplace(epoch, samples_.count(), chunk_, options_, epoch).first->second;
 }
 
+// One thread decodes the parts in order, so that all may share what is kept.
+Samples::Kept& Prefetch::kept_for(int lane_index, std::int64_t part, int thread) {
+  Ends& ends = ends_[static_cast<std::size_t>(lane_index)];
+  if (part == 0 || pool_.threads() == 1) return ends.begin;
+  if (part == static_cast<std::int64_t>(parts_.size()) - 1) return ends.end;
+  return kept_[static_cast<std::size_t>(thread)];
+}
+
 // Touches only the slot and the lane's kept chunks, which nobody else uses meanwhile.
 void Prefetch::decode(int lane_index, std::int64_t number) {
   const std::int64_t lane = store_.progress(store_.local(), lane_index).lane;
@@ -132,19 +141,27 @@ void Prefetch::decode(int lane_index, std::int64_t number) {
   const EpochOrder& order = order_of(epoch);
   const std::size_t input_bytes = samples_.input().sample_bytes();
   const std::size_t target_bytes = samples_.target().sample_bytes();
-  std::int64_t bytes = 0;
+  parts_.clear();
   for (std::int64_t i = 0; i < count;) {
     const EpochOrder::Run run = order.run(begin + i);
-    const std::int64_t rows = std::min(run.count, count - i);
-    const auto at = static_cast<std::size_t>(i);
-    bytes += samples_.read(run.row, rows, slot.input + at * input_bytes,
-                           slot.target + at * target_bytes, kept_[lane_index]);
-    i += rows;
+    parts_.push_back({run.row, std::min(run.count, count - i), i});
+    i += parts_.back().count;
   }
-  samples_.check(slot.input, slot.target, count,
-                 [&](std::int64_t i) { return order.run(begin + i).row; });
+  const auto parts = static_cast<std::int64_t>(parts_.size());
+  pool_.run(parts, [&](std::int64_t p, int thread) {
+    const Part& part = parts_[static_cast<std::size_t>(p)];
+    const auto at = static_cast<std::size_t>(part.place);
+    bytes_read_.fetch_add(
+        samples_.read(part.row, part.count, slot.input + at * input_bytes,
+                      slot.target + at * target_bytes, kept_for(lane_index, p, thread)),
+        std::memory_order_relaxed);
+  });
+  // The next window begins where this one ended.
+  if (parts > 1 && pool_.threads() > 1) {
+    Ends& ends = ends_[static_cast<std::size_t>(lane_index)];
+    std::swap(ends.begin, ends.end);
+  }
   shuffle_window(options_, epoch, lane, window, static_cast<std::uint32_t>(count), slot.order);
-  bytes_read_.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 }  // namespace lockstep::data

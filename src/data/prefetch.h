@@ -1,5 +1,6 @@
 // The prefetch thread of a rank: decodes the windows of the rank's lanes ahead of their use, the
-// lane that is furthest behind first. It never calls MPI; its errors surface in wait().
+// lane that is furthest behind first, with other threads where options.threads > 1. It never calls
+// MPI; its errors surface in wait().
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -10,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "decode_pool.h"
 #include "order.h"
 #include "samples.h"
 #include "window_store.h"
@@ -19,7 +21,7 @@ namespace lockstep::data {
 class Prefetch {
  public:
   // Of the lanes of this rank's part of the store. Windows are numbered through the epochs:
-  // epoch * cuts.windows() + window.
+  // epoch * cuts.windows() + window. options.threads >= 1.
   Prefetch(const Samples& samples, const LoaderOptions& options, const Cuts& cuts,
            std::int64_t chunk, WindowStore& store);
   ~Prefetch();  // joins
@@ -43,6 +45,7 @@ class Prefetch {
   void nobody_is_busy();
   int furthest_behind() const;
   void decode(int lane_index, std::int64_t number);
+  Samples::Kept& kept_for(int lane_index, std::int64_t part, int thread);
   const EpochOrder& order_of(std::int64_t epoch);
 
   const Samples& samples_;
@@ -55,7 +58,17 @@ class Prefetch {
   int busy_ = -1;  // the place whose window is being decoded
   // Thread only:
   std::map<std::int64_t, EpochOrder> orders_;  // of the two epochs that lanes can be in
-  std::vector<Samples::Kept> kept_;            // by lane
+  struct Part {                                // of a window: samples that lie together in the file
+    std::int64_t row, count, place;
+  };
+  std::vector<Part> parts_;
+  // By lane: the units that a window begins and ends with, of which its neighbours have the rest.
+  struct Ends {
+    Samples::Kept begin, end;
+  };
+  std::vector<Ends> ends_;
+  std::vector<Samples::Kept> kept_;  // by thread
+  DecodePool pool_;
 
   std::atomic<std::int64_t> bytes_read_{0};
   std::atomic<bool> stop_{false};
