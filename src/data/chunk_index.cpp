@@ -47,9 +47,19 @@ bool same_bytes(const InputFile& file, hid_t dataset, const ChunkGrid& grid, std
          skipped == chunk.skipped && theirs == ours;
 }
 
-// The first, the last and some between, a few MiB in all.
+// Whether HDF5 finds a chunk where the index has one, and none where it has none.
+bool same_presence(hid_t dataset, const ChunkGrid& grid, std::int64_t place,
+                   const StoredChunk& chunk) {
+  hsize_t bytes = 0;
+  const bool there =
+      H5Dget_chunk_storage_size(dataset, start_of(grid, place).data(), &bytes) >= 0 && bytes > 0;
+  hdf5_reason();
+  return there == (chunk.address != StoredChunk::kAbsent);
+}
+
+// The first, the last and some between, a few MiB in all. damaged: HDF5 finds other chunks.
 bool agrees(const InputFile& file, hid_t dataset, const ChunkGrid& grid,
-            const std::vector<StoredChunk>& chunks, std::uint64_t shift) {
+            const std::vector<StoredChunk>& chunks, std::uint64_t shift, bool& damaged) {
   constexpr std::size_t kSamples = 7, kMostBytes = 8 << 20;
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < std::min(kSamples, chunks.size()); ++i) {
@@ -58,8 +68,10 @@ bool agrees(const InputFile& file, hid_t dataset, const ChunkGrid& grid,
     const StoredChunk& chunk = chunks[place];
     if (chunk.address != StoredChunk::kAbsent) bytes += chunk.bytes;
     if (i > 0 && bytes > kMostBytes) return true;
-    if (!same_bytes(file, dataset, grid, static_cast<std::int64_t>(place), chunk, shift))
-      return false;
+    const auto at = static_cast<std::int64_t>(place);
+    if (same_bytes(file, dataset, grid, at, chunk, shift)) continue;
+    damaged = !same_presence(dataset, grid, at, chunk);
+    return false;
   }
   return true;
 }
@@ -196,12 +208,13 @@ ChunkIndexFound read_chunk_index(const InputFile& file, hid_t dataset, const Chu
       length_bytes != 8)
     return {{}, "its file has addresses of another width"};
   std::vector<StoredChunk> chunks;
+  bool damaged = false;
 #ifdef LOCKSTEP_HDF5_CHUNK_ITER
   if (std::string wrong = iterate(dataset, grid, chunks); !wrong.empty()) return {{}, wrong};
   if (overlap(chunks)) return {{}, "chunks of it lie in each other", true};
   // Whether addresses count from behind the user block depends on the version.
-  if (agrees(file, dataset, grid, chunks, 0)) return {ChunkIndex(chunks), "H5Dchunk_iter"};
-  if (user_block > 0 && agrees(file, dataset, grid, chunks, user_block)) {
+  if (agrees(file, dataset, grid, chunks, 0, damaged)) return {ChunkIndex(chunks), "H5Dchunk_iter"};
+  if (user_block > 0 && agrees(file, dataset, grid, chunks, user_block, damaged)) {
     for (StoredChunk& chunk : chunks)
       if (chunk.address != StoredChunk::kAbsent) chunk.address += user_block;
     return {ChunkIndex(chunks), "H5Dchunk_iter"};
@@ -211,13 +224,12 @@ ChunkIndexFound read_chunk_index(const InputFile& file, hid_t dataset, const Chu
   if (H5Oget_info2(dataset, &about, H5O_INFO_BASIC) < 0) return {{}, hdf5_reason()};
   const TreeSource source{file.descriptor(), user_block, static_cast<std::uint64_t>(status.st_size),
                           about.addr};
-  bool damaged = false;
   if (std::string wrong = walk_chunk_tree(source, grid, chunks, &damaged); !wrong.empty())
     return {{}, wrong, damaged};
   if (overlap(chunks)) return {{}, "chunks of it lie in each other", true};
-  if (agrees(file, dataset, grid, chunks, 0)) return {ChunkIndex(chunks), "its B-tree"};
+  if (agrees(file, dataset, grid, chunks, 0, damaged)) return {ChunkIndex(chunks), "its B-tree"};
 #endif
-  return {{}, "HDF5 reads other bytes than its index says"};
+  return {{}, "HDF5 reads other bytes than its index says", damaged};
 }
 
 }  // namespace lockstep::data

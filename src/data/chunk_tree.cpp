@@ -147,6 +147,8 @@ class Walk {
         return damaged(address);
       place = place * grid_.along(axis) + static_cast<std::int64_t>(start / chunk);
     }
+    // The place in an element, which is always its first byte.
+    if (number<std::uint64_t>(key + 8 + 8 * grid_.extents.size()) != 0) return damaged(address);
     if (place <= last_) return damaged(address);
     last_ = place;
     chunks_[static_cast<std::size_t>(place)] = {source_.base + address, number<std::uint32_t>(key),

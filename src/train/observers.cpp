@@ -1,5 +1,6 @@
 #include "train/event_rings.h"
 #include "train/observer.h"
+#include "train/skipped_samples.h"
 #include "train/stragglers.h"
 #include "train/usage.h"
 
@@ -9,6 +10,8 @@ std::vector<std::unique_ptr<Observer>> make_observers(const Observed& observed) 
   std::vector<std::unique_ptr<Observer>> observers;
   observers.push_back(std::make_unique<Usage>(observed));
   observers.push_back(std::make_unique<Stragglers>(observed));
+  if (observed.run.data.on_error == data::OnError::kSkip)
+    observers.push_back(std::make_unique<SkippedSamples>(observed));
   observers.push_back(make_event_rings());
   return observers;
 }
