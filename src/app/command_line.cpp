@@ -6,6 +6,7 @@
 #include "app/version.h"
 #include "lockstep/config/nearest.h"
 #include "lockstep/core/log.h"
+#include "lockstep/data/probe.h"
 
 namespace lockstep::app {
 namespace {
@@ -93,7 +94,9 @@ ExitCode run_command_line(int argc, char** argv, Ranks& ranks) {
     refuse(program, error);
   }
   log::set_quiet(quiet);
-  Context context{ranks, program};
+  data::set_probe_program("/proc/self/exe");
+  Context context{ranks, program, "lockstep"};
+  for (int i = 1; i < argc; ++i) context.command_line += fmt::format(" {}", argv[i]);
   return action(context);
 }
 

@@ -13,6 +13,7 @@ namespace lockstep::app {
 struct Context {
   Ranks& ranks;
   const CLI::App& program;  // for what is generated from it
+  std::string command_line;  // as it was given, "lockstep import ..."
 };
 using Action = std::function<ExitCode(Context&)>;
 

@@ -20,6 +20,8 @@ std::string version_text() {
       name_of(detected_isa()));
 }
 
+std::string version_number() { return fmt::format("{} ({})", kVersion, kCommit); }
+
 std::vector<std::pair<std::string, std::string>> library_versions() {
   return {{"mpi", kMpi}, {"onednn", kOneDnn}, {"compiler", kCompiler}};
 }

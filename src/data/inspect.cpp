@@ -1,13 +1,15 @@
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <set>
 
-#include "elements.h"
 #include "hdf5.h"
+#include "links.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/units.h"
 #include "lockstep/data/import.h"
-#include "lockstep/data/tokenizer.h"
-#include "scan.h"
+#include "lockstep/data/versions.h"
+#include "row_source.h"
 
 namespace lockstep::data {
 namespace {
@@ -54,40 +56,49 @@ std::string filter_name(H5Z_filter_t filter) {
   }
 }
 
-Stored stored_form(const InputFile& file, const Field& field) {
-  Hdf5Lock lock;
+constexpr std::size_t kMostAsked = 1000;  // pieces whose stored size is asked for
+
+Stored stored_form(const Manifest& manifest, const Field& field) {
   Stored stored;
-  const Handle dataset(H5Dopen2(file.id(), field.path.c_str(), H5P_DEFAULT), H5Dclose);
-  const Handle creation(dataset ? H5Dget_create_plist(dataset.get()) : -1, H5Pclose);
-  if (!creation)
-    throw DataError("{}: cannot open dataset {} ({})", file.path().string(), field.path,
-                    hdf5_reason());
-  stored.bytes = H5Dget_storage_size(dataset.get());
-  for (int i = 0; i < H5Pget_nfilters(creation.get()); ++i) {
-    unsigned flags, configuration;
-    std::size_t values = 0;
-    const H5Z_filter_t filter = H5Pget_filter2(creation.get(), static_cast<unsigned>(i), &flags,
-                                               &values, nullptr, 0, nullptr, &configuration);
-    if (i > 0) stored.filters += '+';
-    stored.filters += filter_name(filter);
+  for (const Piece& piece : field.pieces) {
+    const auto file = open_input(manifest.files[static_cast<std::size_t>(piece.file)]);
+    const Hdf5Lock lock;
+    const Handle dataset(H5Dopen2(file->id(), piece.path.c_str(), H5P_DEFAULT), H5Dclose);
+    const Handle creation(dataset ? H5Dget_create_plist(dataset.get()) : -1, H5Pclose);
+    if (!creation)
+      throw DataError("{}: cannot open dataset {} ({})", file->path().string(), piece.path,
+                      hdf5_reason());
+    stored.bytes += H5Dget_storage_size(dataset.get());
+    if (&piece != field.pieces.data()) continue;
+    for (int i = 0; i < H5Pget_nfilters(creation.get()); ++i) {
+      unsigned flags, configuration;
+      std::size_t values = 0;
+      const H5Z_filter_t filter = H5Pget_filter2(creation.get(), static_cast<unsigned>(i), &flags,
+                                                 &values, nullptr, 0, nullptr, &configuration);
+      if (i > 0) stored.filters += '+';
+      stored.filters += filter_name(filter);
+    }
+    if (field.pieces.size() > kMostAsked) return {stored.filters, 0};
   }
   return stored;
 }
 
 std::string number_text(double value) { return fmt::format("{:.6g}", value); }
 
-Row field_row(const InputFile& file, const Split& split, const Field& f) {
-  const Stored stored = stored_form(file, f);
+Row field_row(const Manifest& manifest, const Split& split, const Field& f) {
+  const Stored stored = stored_form(manifest, f);
   Row row{split.name,
           f.name,
           f.role.empty() ? "-" : f.role,
           std::string(name_of(f.dtype)),
           fmt::format("{} x {}", f.count, f.sample.text()),
+          f.unit.empty() ? "-" : f.unit,
           f.chunk > 0 ? fmt::format("{} rows", f.chunk) : "contiguous",
           stored.filters.empty() ? "-" : stored.filters,
-          bytes_text(static_cast<double>(stored.bytes))};
-  if (f.has_statistics)
-    for (const double v : {f.mean, f.deviation, f.minimum, f.maximum})
+          stored.bytes > 0 ? bytes_text(static_cast<double>(stored.bytes)) : "-"};
+  const Figures& figures = f.figures.known ? f.figures : f.reference;
+  if (figures.known && f.classes == 0)
+    for (const double v : {figures.mean, figures.deviation, figures.minimum, figures.maximum})
       row.push_back(number_text(v));
   else
     row.insert(row.end(), 4, "-");
@@ -95,28 +106,105 @@ Row field_row(const InputFile& file, const Split& split, const Field& f) {
   return row;
 }
 
-// Samples of each class in each split, from the file's own manifest; "" for a foreign file.
+// Samples of each class in each split.
 std::string class_table(const Manifest& manifest) {
-  if (manifest.text.empty()) return {};
+  constexpr std::int64_t kMostShown = 1000;
   std::string text;
-  const json told = json::parse(manifest.text);
-  for (const auto& [name, field] : told.at("fields").items()) {
-    if (!field.contains("class_counts")) continue;
-    const json names = field.value("class_names", json::array());
-    Row header{name};
-    for (const Split& split : manifest.splits) header.push_back(split.name);
-    std::vector<Row> rows{header};
-    for (std::size_t c = 0; c < field.at("classes").get<std::size_t>(); ++c) {
-      Row row{c < names.size() ? fmt::format("{} {}", c, names[c].get<std::string>())
-                               : std::to_string(c)};
-      for (const Split& split : manifest.splits) {
-        const json counts = field.at("class_counts").value(split.name, json::array());
-        row.push_back(std::to_string(c < counts.size() ? counts[c].get<std::int64_t>() : 0));
+  const json told = manifest.text.empty() ? json::object() : json::parse(manifest.text);
+  std::set<std::string> done;
+  for (const Split& source : manifest.splits)
+    for (const Field& field : source.fields) {
+      if (field.classes < 1 || field.classes > kMostShown || field.role == "tokens") continue;
+      if (!done.insert(field.name).second) continue;
+      const json names = told.value(json::json_pointer("/fields/" + field.name + "/class_names"),
+                                    json::array());
+      Row header{field.name};
+      for (const Split& split : manifest.splits) header.push_back(split.name);
+      std::vector<Row> rows{header};
+      bool counted = false;
+      for (std::size_t c = 0; c < static_cast<std::size_t>(field.classes); ++c) {
+        Row row{c < names.size() ? fmt::format("{} {}", c, names[c].get<std::string>())
+                                 : std::to_string(c)};
+        for (const Split& split : manifest.splits) {
+          const Field* f = split.find(field.name);
+          const bool known = f != nullptr && c < f->figures.classes.size();
+          counted = counted || known;
+          row.push_back(std::to_string(known ? f->figures.classes[c] : 0));
+        }
+        rows.push_back(std::move(row));
       }
-      rows.push_back(std::move(row));
+      if (counted) text += fmt::format("\n{}", table_text(rows));
     }
-    text += fmt::format("\n{}", table_text(rows));
-  }
+  return text;
+}
+
+// "id", "parent", "made", "files": what is known of this version.
+std::string version_lines(const Manifest& manifest) {
+  std::string text;
+  const auto line = [&](const char* name, const std::string& value) {
+    if (!value.empty()) text += fmt::format("{:<8}{}\n", name, value);
+  };
+  line("id", manifest.id);
+  const json told = manifest.text.empty() ? json::object() : json::parse(manifest.text);
+  line("parent", told.value("parent", ""));
+  const json made = told.value("made", json::object());
+  std::string how = made.value("command", made.value("by", ""));
+  if (made.contains("version")) how += fmt::format(" ({})", made["version"].get<std::string>());
+  line("made", how);
+  constexpr std::size_t kShown = 5;
+  const json inputs = made.value("inputs", json::array());
+  for (std::size_t i = 0; i < std::min(inputs.size(), kShown); ++i)
+    line(i == 0 ? "from" : "",
+         fmt::format("{}{}", inputs[i].value("name", ""),
+                     inputs[i].contains("bytes")
+                         ? ", " + bytes_text(inputs[i].at("bytes").get<double>())
+                         : ""));
+  if (inputs.size() > kShown) line("", fmt::format("and {} more", inputs.size() - kShown));
+  for (std::size_t i = 1; i < std::min(manifest.files.size(), kShown + 1); ++i)
+    line(i == 1 ? "with" : "", manifest.files[i].string());
+  if (manifest.files.size() > kShown + 1)
+    line("", fmt::format("and {} more files", manifest.files.size() - kShown - 1));
+  return text.empty() ? text : "\n" + text;
+}
+
+// A histogram in one line: eight heights, and a dot for parts that are empty.
+std::string bars(const std::vector<std::int64_t>& counts) {
+  static constexpr std::array kBars{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  const std::int64_t most = std::max<std::int64_t>(*std::max_element(counts.begin(), counts.end()), 1);
+  std::string text;
+  for (const std::int64_t n : counts)
+    text += n == 0 ? "." : kBars[static_cast<std::size_t>((n * 8 - 1) / most)];
+  return text;
+}
+
+std::string figures_text(const Manifest& manifest) {
+  std::string text;
+  for (const Split& split : manifest.splits)
+    for (const Field& f : split.fields) {
+      const Figures& figures = f.figures;
+      if (!figures.known) continue;
+      text += fmt::format("\n{} {}: {} elements, {} not finite\n", split.name, f.name,
+                          figures.count, figures.not_finite);
+      if (!figures.histogram.empty())
+        text += fmt::format("  {} from {} to {}\n", bars(figures.histogram),
+                            number_text(figures.low), number_text(figures.high));
+      constexpr std::size_t kShown = 16;
+      for (std::size_t c = 0; c < std::min(figures.channel_mean.size(), kShown); ++c)
+        text += fmt::format("  channel {}: mean {}, deviation {}\n", c,
+                            number_text(figures.channel_mean[c]),
+                            number_text(figures.channel_deviation[c]));
+      if (figures.channel_mean.size() > kShown)
+        text += fmt::format("  and {} more channels\n", figures.channel_mean.size() - kShown);
+    }
+  return text;
+}
+
+std::string ways_text(const Manifest& manifest) {
+  std::string text;
+  for (const Split& split : manifest.splits)
+    for (const Field& field : split.fields)
+      text += fmt::format("{} {}: {}\n", split.name, field.name,
+                          open_units(manifest, split, field)->way());
   return text;
 }
 
@@ -140,49 +228,30 @@ std::string tokens_table(const Manifest& manifest) {
   return fmt::format("{}\n{}", text, table_text(rows));
 }
 
-void check_field(const std::shared_ptr<const InputFile>& file, const Field& field) {
-  const std::int64_t elements = field.sample.elements();
-  const auto value_at = [&](const std::byte* rows, std::int64_t i) {
-    double value;
-    to_doubles(field.dtype, rows + static_cast<std::size_t>(i) * size_of(field.dtype), 1, &value);
-    return value;
-  };
-  scan_rows(file, field, [&](std::int64_t first, std::int64_t count, const std::byte* rows) {
-    const std::int64_t all = count * elements;
-    if (const std::int64_t bad = first_not_finite(field.dtype, rows, all); bad < all)
-      throw DataError("{}: dataset {}, row {}, element {} is {}", file->path().string(), field.path,
-                      first + bad / elements, bad % elements, value_at(rows, bad));
-    const bool tokens = field.role == "tokens";
-    if ((field.role != "target" && !tokens) || field.classes == 0) return;
-    if (const std::int64_t bad = first_bad_label(field.dtype, rows, all, field.classes); bad < all)
-      throw DataError("{}: dataset {}, row {} is {}, which is no {} number from 0 to {}",
-                      file->path().string(), field.path, first + bad / elements,
-                      value_at(rows, bad), tokens ? "token" : "class", field.classes - 1);
-  });
-}
-
 }  // namespace
 
-std::string inspect_text(const std::filesystem::path& path) {
-  const Manifest manifest = read_manifest(path);
-  const InputFile file(path);
-  std::vector<Row> rows{{"split", "field", "role", "type", "shape", "chunk", "filters", "stored",
-                         "mean", "deviation", "minimum", "maximum", "classes"}};
+std::string inspect_text(const Description& description, bool verbose) {
+  const Manifest manifest = read_manifest(description);
+  std::vector<Row> rows{{"split", "field", "role", "type", "shape", "unit", "chunk", "filters",
+                         "stored", "mean", "deviation", "minimum", "maximum", "classes"}};
   for (const Split& split : manifest.splits)
-    for (const Field& field : split.fields) rows.push_back(field_row(file, split, field));
-  const auto size = static_cast<double>(std::filesystem::file_size(path));
+    for (const Field& field : split.fields) rows.push_back(field_row(manifest, split, field));
+  double size = 0;
+  for (const auto& file : manifest.files) size += static_cast<double>(std::filesystem::file_size(file));
   const char* origin = manifest.text.empty() ? "a foreign HDF5 file" : "a dataset file of lockstep";
-  return fmt::format("{}: {}, {}\n\n{}{}", path.string(), origin, bytes_text(size),
-                     table_text(rows), class_table(manifest) + tokens_table(manifest));
+  std::string text =
+      fmt::format("{}: {}, {}\n{}\n{}\n{}{}", manifest.name(), origin, bytes_text(size),
+                  version_lines(manifest), table_text(rows), ways_text(manifest),
+                  class_table(manifest) + tokens_table(manifest));
+  if (verbose) text += figures_text(manifest);
+  const std::string unchecked = unchecked_text(manifest);
+  return unchecked.empty() ? text : text + "\n" + unchecked + "\n";
 }
 
-void inspect_check(const std::filesystem::path& path) {
-  const Manifest manifest = read_manifest(path);
-  const auto file = std::make_shared<const InputFile>(path);
-  for (const Split& split : manifest.splits)
-    for (const Field& field : split.fields) check_field(file, field);
-  if (!manifest.text.empty() && json::parse(manifest.text).contains("tokenizer"))
-    read_tokenizer(path);
+std::string inspect_text(const std::filesystem::path& path) {
+  Description description;
+  description.path = {path.string()};
+  return inspect_text(description, false);
 }
 
 }  // namespace lockstep::data

@@ -1,97 +1,135 @@
 #include "manifest_text.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <span>
-#include <vector>
 
+#include "hash_store.h"
+#include "links.h"
 #include "lockstep/core/error.h"
+#include "lockstep/data/versions.h"
+#include "manifest_json.h"
 
 namespace lockstep::data {
 namespace {
 
 using nlohmann::json;
 
-json field_to_json(const Field& f) {
-  return {{"name", f.name},
-          {"path", f.path},
-          {"dtype", std::string(name_of(f.dtype))},
-          {"sample", std::vector<std::int64_t>(f.sample.begin(), f.sample.end())},
-          {"count", f.count},
-          {"chunk", f.chunk},
-          {"role", f.role},
-          {"has_statistics", f.has_statistics},
-          {"statistics", {f.mean, f.deviation, f.minimum, f.maximum}},
-          {"classes", f.classes},
-          {"cut", {f.sequence, f.shift}}};
-}
-
-Field field_from_json(const json& j) {
-  Field f;
-  f.name = j.at("name");
-  f.path = j.at("path");
-  f.dtype = dtype_from(j.at("dtype").get<std::string>());
-  f.sample = Shape(std::span<const std::int64_t>(j.at("sample").get<std::vector<std::int64_t>>()));
-  f.count = j.at("count");
-  f.chunk = j.at("chunk");
-  f.role = j.at("role");
-  f.has_statistics = j.at("has_statistics");
-  const json& s = j.at("statistics");
-  f.mean = s.at(0), f.deviation = s.at(1), f.minimum = s.at(2), f.maximum = s.at(3);
-  f.classes = j.at("classes");
-  f.sequence = j.at("cut").at(0), f.shift = j.at("cut").at(1);
-  return f;
-}
-
-void apply_to_field(const json& told, Field& f) {
+void apply_format_1(const json& told, const Split& split, Field& f) {
   f.role = told.value("role", "");
   f.classes = told.value("classes", std::int64_t{0});
+  if (told.contains("class_counts"))
+    f.figures.classes =
+        told["class_counts"].value(split.name, json::array()).get<std::vector<std::int64_t>>();
   if (!told.contains("statistics")) return;
-  const json& s = told.at("statistics");
-  f.has_statistics = true;
-  f.mean = s.at("mean"), f.deviation = s.at("deviation");
-  f.minimum = s.at("minimum"), f.maximum = s.at("maximum");
+  f.reference = figures_from(told["statistics"]);
+  if (split.name == "train") f.figures = f.reference;
+}
+
+void apply_format_2(const json& told, const Split& split, Field& f) {
+  f.role = told.value("role", "");
+  f.unit = told.value("unit", f.unit);
+  f.classes = told.value("classes", std::int64_t{0});
+  const json splits = told.value("splits", json::object());
+  if (!splits.contains(split.name)) return;
+  const json& mine = splits[split.name];
+  f.figures = figures_from(mine.value("figures", json::object()));
+  f.hash = mine.value("hash", "");
+  if (!f.hash.empty()) f.hashes = hashes_path(split.name, f.name);
+}
+
+// A version names the files whose chunks it shares by their place from its own folder.
+void add_files(const json& told, Manifest& manifest) {
+  const std::filesystem::path own = manifest.files.front();
+  const Reach reach(manifest.follow, {own});
+  for (const json& file : told.at("files")) {
+    const std::filesystem::path path =
+        own.parent_path() / std::filesystem::path(file.at("path").get<std::string>());
+    reach.check(path, fmt::format("{}: its manifest", own.string()));
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(path, error);
+    if (error)
+      throw DataError("{} shares the samples of {}, which is not there: {}", own.string(),
+                      path.string(), error.message());
+    if (bytes != file.at("bytes").get<std::uintmax_t>())
+      throw DataError("{} shares the samples of {}, which has {} bytes, not {}: another file",
+                      own.string(), path.string(), bytes, file.at("bytes").get<std::uintmax_t>());
+    manifest.files.push_back(path);
+  }
+}
+
+// All splits and fields, with pieces in those files. Its own file may have no datasets of a split.
+void take_shared(const json& told, Manifest& manifest) {
+  manifest.splits.clear();
+  for (const json& split : told.at("shared")) manifest.splits.push_back(split_from(split));
+  if (manifest.splits.empty())
+    throw DataError("{}: its manifest names no splits; make the version again", manifest.name());
+}
+
+void take_told(const json& told, Manifest& manifest) {
+  const int format = told.at("format");
+  if (format < 1 || format > kManifestFormat)
+    throw DataError("{} has manifest format {}, this program reads 1 to {}; import it again",
+                    manifest.name(), format, kManifestFormat);
+  if (told.contains("files")) {
+    add_files(told, manifest);
+    take_shared(told, manifest);
+  }
+  for (Split& split : manifest.splits)
+    for (Field& f : split.fields) {
+      if (!told.at("fields").contains(f.name)) continue;
+      const json& field = told["fields"][f.name];
+      format == 1 ? apply_format_1(field, split, f) : apply_format_2(field, split, f);
+    }
+  if (format == 1) return;
+  give_reference(manifest);
+  manifest.hashes = manifest.files.front();
+  manifest.id = dataset_id(manifest);
+  if (const std::string id = told.value("id", ""); id != manifest.id)
+    throw DataError("{}: attribute {} is damaged: it says id {}, and its hashes make {}",
+                    manifest.name(), kManifestAttribute, id, manifest.id);
 }
 
 }  // namespace
 
 std::string to_text(const Manifest& manifest) {
   json splits = json::array();
-  for (const Split& split : manifest.splits) {
-    json fields = json::array();
-    for (const Field& f : split.fields) fields.push_back(field_to_json(f));
-    splits.push_back({{"name", split.name}, {"samples", split.samples}, {"fields", fields}});
-  }
-  const json all{{"file", manifest.file.string()}, {"splits", splits}, {"text", manifest.text}};
-  // Names in a foreign file may be any bytes: what is not UTF-8 is replaced.
-  return all.dump(-1, ' ', false, json::error_handler_t::replace);
+  for (const Split& split : manifest.splits) splits.push_back(split_json(split));
+  std::vector<std::string> files;
+  for (const auto& file : manifest.files) files.push_back(file.string());
+  return dump({{"files", files},
+               {"splits", splits},
+               {"text", manifest.text},
+               {"id", manifest.id},
+               {"hashes", manifest.hashes.string()},
+               {"follow", static_cast<int>(manifest.follow)}});
 }
 
 Manifest manifest_from_text(const std::string& text) {
   const json all = json::parse(text);
   Manifest manifest;
-  manifest.file = all.at("file").get<std::string>();
+  for (const json& file : all.at("files")) manifest.files.emplace_back(file.get<std::string>());
   manifest.text = all.at("text");
-  for (const json& j : all.at("splits")) {
-    Split split;
-    split.name = j.at("name");
-    split.samples = j.at("samples");
-    for (const json& f : j.at("fields")) split.fields.push_back(field_from_json(f));
-    manifest.splits.push_back(std::move(split));
-  }
+  for (const json& j : all.at("splits")) manifest.splits.push_back(split_from(j));
+  manifest.id = all.at("id");
+  manifest.hashes = all.at("hashes").get<std::string>();
+  manifest.follow = static_cast<Follow>(all.at("follow").get<int>());
   return manifest;
 }
 
+void give_reference(Manifest& manifest) {
+  const Split* train = manifest.find("train");
+  const Split source = train == nullptr ? manifest.splits.front() : *train;
+  for (Split& split : manifest.splits)
+    for (Field& f : split.fields) {
+      if (f.reference.known) continue;
+      if (const Field* known = source.find(f.name)) f.reference = known->figures;
+    }
+}
+
 void apply_own_manifest(Manifest& manifest) {
-  const std::string file = manifest.file.string();
+  const std::string file = manifest.name();
   try {
-    const json told = json::parse(manifest.text);
-    const int format = told.at("format");
-    if (format != kManifestFormat)
-      throw DataError("{} has manifest format {}, this program reads {}; import it again", file,
-                      format, kManifestFormat);
-    for (Split& split : manifest.splits)
-      for (Field& f : split.fields)
-        if (told.at("fields").contains(f.name)) apply_to_field(told.at("fields").at(f.name), f);
+    take_told(json::parse(manifest.text), manifest);
   } catch (const json::exception& error) {
     throw DataError("{}: attribute {} is not a manifest ({}); import the file again", file,
                     kManifestAttribute, error.what());

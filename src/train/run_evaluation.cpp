@@ -15,14 +15,20 @@ ExitCode run_evaluation(comm::Communicator& communicator, const Run& run,
   Run whole = run;
   whole.parallel.options = {};
   DataFacts facts;
+  DataVersion trained_on;
   communicator.together([&] {
-    facts = parse_facts(read_checkpoint_text(request.checkpoint).description,
-                        request.checkpoint.string());
+    const std::string description = read_checkpoint_text(request.checkpoint).description;
+    facts = parse_facts(description, request.checkpoint.string());
+    trained_on = parse_version(description);
   });
   const RankDevice device(communicator, run);
   recall_algorithms(communicator, device, request.checkpoint);
   warn_of_precision(run, device.get());
   Model model(communicator, device.get(), whole, request.split, &facts);
+  // Any data may be evaluated; that they are others than in training must not go unseen.
+  if (!trained_on.id.empty() && !model.manifest.id.empty() && trained_on.id != model.manifest.id)
+    log::info("{} has the id {}; the model was trained on {}", model.manifest.name(),
+              model.manifest.id, trained_on.id);
   const std::int64_t elements = model.program.table().flat_elements();
   const Buffer flat =
       device.get().allocate(static_cast<std::size_t>(elements) * sizeof(float), "parameters");

@@ -1,8 +1,13 @@
 #include "train/session.h"
 
+#include "lockstep/core/error.h"
+#include "lockstep/core/error.h"
 #include "lockstep/core/events.h"
+#include "lockstep/core/log.h"
 #include "lockstep/core/memory.h"
 #include "lockstep/core/philox.h"
+#include "lockstep/data/normalisation.h"
+#include "lockstep/data/versions.h"
 #include "train/memory_plan.h"
 #include "train/precision.h"
 
@@ -13,13 +18,21 @@ data::Manifest read_data(comm::Communicator& communicator, const Run& run, const
                          const DataFacts* facts) {
   const events::Span span(events::Kind::kStart, "reading the dataset");
   communicator.set_activity("reading the dataset's statistics", 0);
-  data::Manifest manifest = data::read_manifest(communicator, run.data.path);
+  data::Manifest manifest = data::read_manifest(communicator, run.data.dataset);
+  if (const std::string unchecked = data::unchecked_text(manifest); !unchecked.empty())
+    log::info("{}", unchecked);
   if (manifest.find(split) == nullptr) return manifest;  // make_task says so
   data::cut_sequences(manifest, run.data.sequence);
   if (facts != nullptr) {
     impose(*facts, run, manifest);
-  } else if (run.data.normalise != data::Normalise::kNone && !is_text(manifest)) {
-    data::add_statistics(communicator, manifest, split, run.data.input);
+  } else if (!is_text(manifest)) {
+    const data::Field& input = data::resolve_field(manifest, split, run.data.input, "input");
+    const data::Field& target = data::resolve_field(manifest, split, run.data.target, "target");
+    const auto none = data::Normalise::kNone;
+    data::add_normalisation(communicator, manifest, split, input.name,
+                            data::normalise_of(input, run.data.normalise));
+    data::add_normalisation(communicator, manifest, split, target.name,
+                            data::normalise_of(target, none));
   }
   return manifest;
 }
@@ -30,11 +43,32 @@ Task task_of(const Run& run, const data::Manifest& manifest, const std::string& 
   return make_task(run, manifest, split);
 }
 
+// Between nodes samples travel step by step, so that ranks must step together.
+void check_shuffle(const comm::Communicator& communicator, const Run& run) {
+  if (run.data.shuffle != data::Shuffle::kFull) return;
+  if (run.data.cache.kind == data::Cache::kMemory)
+    throw UserError(
+        "data.cache = \"memory\" has no use with data.shuffle = \"full\", which reads every sample "
+        "once and keeps it in memory; leave data.cache out");
+  const parallel::Options& o = run.parallel.options;
+  const bool together =
+      o.kind == parallel::Kind::kReplicated || o.kind == parallel::Kind::kSharded ||
+      (o.kind == parallel::Kind::kServer && o.mode == parallel::ServerMode::kSync);
+  if (together || communicator.topology().nodes() == 1) return;
+  throw UserError(
+      "data.shuffle = \"full\" on {} nodes exchanges samples at every step, but with "
+      "parallel.strategy = \"{}\"{} ranks do not step together; use another strategy, one node, or "
+      "data.shuffle = \"window\"",
+      communicator.topology().nodes(), name_of(o.kind),
+      o.kind == parallel::Kind::kServer ? " and a mode other than \"sync\"" : "");
+}
+
 // A batch that is larger than the split is refused in the words of the run file.
 std::unique_ptr<data::Loader> open_loader(comm::Communicator& communicator, const Run& run,
                                           const Model& model) {
   const events::Span span(events::Kind::kStart, "opening the loader");
   check_batch(run, model.manifest);
+  check_shuffle(communicator, run);
   return data::make_loader(communicator, model.manifest,
                            loader_options(run, model.task, run.data.train));
 }
@@ -116,6 +150,14 @@ std::vector<nn::LedgerRow> Session::ledger() const {
                     "of parameters and optimizer state, for checkpoints and digests", true});
   rows.push_back({"data windows", loader->window_bytes(),
                   "decoded samples ahead of the lanes, shared on the node", true});
+  if (loader->held_bytes() > 0)
+    rows.push_back({"data held", loader->held_bytes(),
+                    "this rank's share of the training split, shared on the node", true});
+  if (loader->exchange_bytes() > 0)
+    rows.push_back(
+        {"data messages", loader->exchange_bytes(), "samples on their way to other nodes", true});
+  if (const std::string cache = loader->cache_text(); !cache.empty())
+    rows.push_back({"data cache", loader->cache_bytes(), cache, true});
   rows.push_back({"program and libraries", before, "as this process began", true});
   return rows;
 }

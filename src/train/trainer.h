@@ -34,6 +34,7 @@ class Trainer {
   void read_first_values(const ParameterTable& table, float* flat);
   void open_folder();
   void check_resumed(const std::string& checkpoint) const;
+  std::string check_data(const std::string& description, const std::string& checkpoint) const;
   void start_loader();
   void start_clock();
   Environment environment() const;

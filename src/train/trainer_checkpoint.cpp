@@ -60,27 +60,50 @@ void Trainer::open_folder() {
 }
 
 void Trainer::check_resumed(const std::string& checkpoint) const {
-  std::string changed;
+  std::string changed, remark;
   communicator_.together([&] {
     if (communicator_.rank() != 0) return;
     const CheckpointText stored = read_checkpoint_text(checkpoint);
-    const DataFacts known = parse_facts(stored.description, checkpoint);
-    if (!(known == facts_of(session_.model.task, session_.model.tokenizer)))
-      throw UserError(
-          "{} was trained on other data than {}: its inputs' statistics, classes or tokenizer "
-          "differ; resume it on its own data, or start again in another checkpoint.dir",
-          checkpoint, run_.data.path);
+    remark = check_data(stored.description, checkpoint);
     changed =
         changed_order(request_.parse_run(stored.resolved_run, "the run in " + checkpoint), run_);
     check_position(checkpoint, at_, session_.loader->steps_per_epoch(), changed);
   });
   if (!changed.empty()) log::info("goes on with {}", changed);
+  if (!remark.empty()) log::info("{}", remark);
+}
+
+// A model goes on with the data that it has learnt from, or the run file allows others. Returns
+// what is to be said.
+std::string Trainer::check_data(const std::string& description,
+                                const std::string& checkpoint) const {
+  const Model& model = session_.model;
+  const DataFacts known = parse_facts(description, checkpoint);
+  const DataVersion stored = parse_version(description), now = version_of(model.manifest);
+  std::string other = other_data(stored, now);
+  if (other.empty() && !(known == facts_of(model.task, model.tokenizer)))
+    other = "its inputs' statistics, classes or tokenizer differ";
+  if (other.empty()) {
+    if (stored.structure.empty() || (!stored.id.empty() && !now.id.empty())) return {};
+    return fmt::format(
+        "{} has no id, so that only its splits and shapes were compared with those that {} was "
+        "trained on; `lockstep inspect --seal` gives it one",
+        model.manifest.name(), checkpoint);
+  }
+  if (!run_.data.accept_other)
+    throw UserError(
+        "{} was trained on other data than {}: {}; resume it on its own data, set "
+        "data.accept_other = true to go on with these, or start again in another checkpoint.dir",
+        checkpoint, run_.data.path(), other);
+  check_tokenizer(known, model.tokenizer, model.manifest);
+  return fmt::format("goes on with other data: {}", other);
 }
 
 // What every checkpoint holds alike is made before the first step.
 void Trainer::ready_to_save() {
   save_text_ = {request_.resolved_toml, environment_json(environment()),
-                facts_json(facts_of(session_.model.task, session_.model.tokenizer))};
+                facts_json(facts_of(session_.model.task, session_.model.tokenizer),
+                           version_of(session_.model.manifest))};
   saver_->start_clock();
 }
 
