@@ -1,5 +1,6 @@
 #include "lockstep/core/memory.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
@@ -53,6 +54,10 @@ MemoryLimit memory_limit() {
       look_up("/sys/fs/cgroup/memory", "memory.limit_in_bytes", path, least);
   }
   return least;
+}
+
+std::uint64_t free_memory() {
+  return std::min(bytes_in("/proc/meminfo", "MemAvailable:"), memory_limit().bytes);
 }
 
 std::uint64_t proportional_memory() { return bytes_in("/proc/self/smaps_rollup", "Pss:"); }

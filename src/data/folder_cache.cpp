@@ -36,6 +36,10 @@ std::string FolderCache::text() const {
 std::string FolderCache::open_here(comm::Communicator& communicator) {
   const std::filesystem::path folder =
       options_.folder.empty() ? default_cache_folder() : std::filesystem::path(options_.folder);
+  if (!is_known_)
+    return "the dataset has no id, and some of its data lie behind links or in virtual datasets, "
+           "so that nobody can tell whether they have changed; the data are not cached in files: "
+           "use data.cache = \"memory\", or give the dataset an id";
   // The user's number: a folder for all is everybody's, and a file of another user is not to be
   // trusted.
   path_ = folder / fmt::format("lockstep-cache-{}-{}", ::geteuid(), version_.text());

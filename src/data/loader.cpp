@@ -1,15 +1,20 @@
 #include "lockstep/data/loader.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <mutex>
 
+#include "lockstep/comm/cores.h"
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "full_exchange.h"
+#include "held_rows.h"
 #include "loose_rows.h"
 #include "order.h"
 #include "prefetch.h"
 #include "samples.h"
+#include "unit_cache.h"
 #include "window_store.h"
 
 namespace lockstep::data {
@@ -19,9 +24,18 @@ class FileLoader final : public Loader {
  public:
   FileLoader(comm::Communicator& communicator, const Manifest& manifest,
              const LoaderOptions& options)
-      : communicator_(communicator), options_(options), samples_(manifest, options) {
-    if (options_.window <= 0)
+      : communicator_(communicator),
+        options_(options),
+        cache_(make_unit_cache(options.cache)),
+        samples_(manifest, options, {.cache = cache_}) {
+    if (cache_ && communicator.rank() == 0)
+      version_ = version_of(manifest, *manifest.find(options.split));
+    const std::int64_t asked = options_.window;
+    if (asked <= 0)
       options_.window = default_window(samples_.input(), samples_.target(), options_.microbatch);
+    cuts_ = make_cuts(samples_.count(), options_);
+    if (!is_full()) return;
+    options_.window = full_window(asked, samples_.input(), samples_.target(), cuts_);
     cuts_ = make_cuts(samples_.count(), options_);
   }
 
@@ -32,12 +46,27 @@ class FileLoader final : public Loader {
     const auto cut = comm::cut_lanes(options_.lanes, communicator_.size());
     const std::int64_t mine =
         cut[static_cast<std::size_t>(communicator_.topology().position)].size();
-    return WindowStore::bytes_for(std::max(mine, places), layout());
+    return WindowStore::bytes_for(is_full() ? mine : std::max(mine, places), layout());
   }
+  std::size_t held_bytes() const override {
+    return is_full() ? HeldRows::bytes_for(communicator_.topology(), samples_) : 0;
+  }
+  std::size_t exchange_bytes() const override {
+    if (!exchanges()) return 0;
+    FullExchange::Lanes lanes;
+    for (const comm::LaneRange& range : comm::cut_lanes(options_.lanes, communicator_.size()))
+      lanes.emplace_back(static_cast<std::size_t>(range.size()));
+    return FullExchange::bytes_for(communicator_.topology(), lanes, samples_, cuts_);
+  }
+
+  std::size_t cache_bytes() const override {
+    return cache_ ? cache_->memory(communicator_.topology().local_ranks()) : 0;
+  }
+  std::string cache_text() const override { return cache_ ? cache_->text() : ""; }
 
   void start(std::span<const comm::LaneRange> lanes_of_streams, Position at, bool move,
              std::int64_t places) override {
-    LOCKSTEP_CHECK(prefetch_ == nullptr, "a loader starts once");
+    LOCKSTEP_CHECK(store_ == nullptr, "a loader starts once");
     std::vector<std::int64_t> lanes;
     for (const comm::LaneRange& range : lanes_of_streams)
       for (std::int64_t lane = range.begin; lane < range.end; ++lane) lanes.push_back(lane);
@@ -45,12 +74,19 @@ class FileLoader final : public Loader {
     LOCKSTEP_CHECK(at.epoch >= 0 && at.step >= 0 && at.step < cuts_.steps, "step {}", at.step);
     const std::int64_t first = number_of(at.epoch, at.step * cuts_.per_step);
     const std::int64_t chunk = order_chunk(samples_.input(), samples_.target());
-    if (move && static_cast<std::int64_t>(lanes.size()) < places)
+    if (is_full()) {
+      held_ = std::make_unique<HeldRows>(communicator_, samples_);
+      samples_.hold(held_.get());
+    }
+    FullExchange::Lanes of_all;
+    if (exchanges()) of_all = lanes_of_all(lanes);
+    if (!is_full() && move && static_cast<std::int64_t>(lanes.size()) < places)
       lanes.resize(static_cast<std::size_t>(places), kNoLane);
     store_ = std::make_unique<WindowStore>(communicator_, lanes, first, layout());
+    if (cache_) cache_->open(communicator_, version_);
     lanes_move_ = move && store_->shared();
-    lanes_leave_ =
-        move && communicator_.topology().nodes() > 1 && communicator_.min(lanes_move_ ? 1 : 0) == 1;
+    lanes_leave_ = move && !is_full() && communicator_.topology().nodes() > 1 &&
+                   communicator_.min(lanes_move_ ? 1 : 0) == 1;
     for (int part = 0; part < store_->parts(); ++part) {
       if (part != store_->local() && !lanes_move_) continue;
       auto& places_of_part = lane_at_.emplace_back();
@@ -60,7 +96,14 @@ class FileLoader final : public Loader {
       }
     }
     loose_ = std::make_unique<LooseRows>(samples_, options_, cuts_, chunk);
-    prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_);
+    if (exchanges()) {
+      exchange_ =
+          std::make_unique<FullExchange>(communicator_, samples_, *held_, options_, cuts_, *store_,
+                                         std::move(of_all), first, lanes_move_);
+    } else {
+      options_.threads = decoding_threads();
+      prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_);
+    }
   }
 
   bool lanes_move() const override { return lanes_move_; }
@@ -69,6 +112,13 @@ class FileLoader final : public Loader {
   bool window_begins(Position at) const override {
     return at.step == 0 ||
            at.step * cuts_.per_step / cuts_.window != (at.step - 1) * cuts_.per_step / cuts_.window;
+  }
+
+  void advance(Position at) override {
+    if (exchange_ == nullptr) return;
+    const double waited = exchange_->advance(number_of(at.epoch, at.step * cuts_.per_step));
+    const std::scoped_lock lock(times_mutex_);
+    times_.wait += waited;
   }
 
   void deal(std::span<const comm::LaneRange> now, std::span<const comm::LaneRange> next,
@@ -105,12 +155,12 @@ class FileLoader final : public Loader {
     const Place& place = known->second;
     for (std::int64_t done = 0; done < options_.microbatch;) {
       const std::int64_t window = position / cuts_.window, offset = position % cuts_.window;
-      const Slot slot =
-          prefetch_->wait(place.part, place.index, number_of(at.epoch, position), waited);
+      const Slot slot = window_at(place, number_of(at.epoch, position), waited);
       const ScopedTimer timer(gathered);
       const std::int64_t count =
           std::min(cuts_.window_samples(window) - offset, options_.microbatch - done);
-      gather(slot, offset, count, done, input, labels, targets);
+      gather(slot, offset, count, done, samples_.draw(at.epoch, lane, position), input, labels,
+             targets);
       done += count;
       position += count;
     }
@@ -120,7 +170,11 @@ class FileLoader final : public Loader {
   const LoaderTimes& times() const override {
     const std::scoped_lock lock(times_mutex_);
     told_ = times_;
-    told_.bytes_read = prefetch_ ? prefetch_->bytes_read() + loose_->bytes_read() : 0;
+    told_.bytes_cached = cache_ ? cache_->bytes_read() : 0;
+    told_.skipped = samples_.skips().replaced();
+    told_.bytes_read = (prefetch_ ? prefetch_->bytes_read() : 0) +
+                       (loose_ ? loose_->bytes_read() : 0) + (held_ ? held_->bytes_read() : 0);
+    told_.bytes_sent = exchange_ ? exchange_->bytes_sent() : 0;
     return told_;
   }
 
@@ -129,6 +183,40 @@ class FileLoader final : public Loader {
   struct Place {  // of a lane's windows in the store
     int part = 0, index = 0;
   };
+
+  bool is_full() const { return options_.shuffle == Shuffle::kFull; }
+  bool exchanges() const { return is_full() && communicator_.topology().nodes() > 1; }
+
+  FullExchange::Lanes lanes_of_all(const std::vector<std::int64_t>& mine) {
+    const auto own = static_cast<std::int64_t>(mine.size());
+    const auto counts = communicator_.gather_all(std::as_bytes(std::span(&own, 1)));
+    const auto lanes = communicator_.gather_all(std::as_bytes(std::span(mine)));
+    FullExchange::Lanes of_all(static_cast<std::size_t>(communicator_.size()));
+    const std::byte *count = counts.data(), *from = lanes.data();
+    for (std::vector<std::int64_t>& of_position : of_all) {
+      std::int64_t n;
+      std::memcpy(&n, count, sizeof n);
+      count += sizeof n;
+      of_position.resize(static_cast<std::size_t>(n));
+      if (n == 0) continue;
+      std::memcpy(of_position.data(), from, of_position.size() * sizeof n);
+      from += of_position.size() * sizeof n;
+    }
+    return of_all;
+  }
+
+  Slot window_at(const Place& place, std::int64_t number, double& waited) {
+    if (prefetch_) return prefetch_->wait(place.part, place.index, number, waited);
+    LOCKSTEP_CHECK(store_->progress(place.part, place.index).decoded.load() > number,
+                   "window {} before advance()", number);
+    return store_->slot(place.part, place.index, number);
+  }
+
+  int decoding_threads() const {
+    constexpr int kMost = 8;  // unasked: windows are not cut into many more parts
+    if (options_.threads > 0) return options_.threads;
+    return std::clamp(comm::spare_cores(communicator_, options_.computing), 1, kMost);
+  }
 
   comm::LaneRange of_node(std::span<const comm::LaneRange> by_position) const {
     const comm::Topology& topology = communicator_.topology();
@@ -188,23 +276,24 @@ class FileLoader final : public Loader {
 
   SlotLayout layout() const {
     return slot_layout(cuts_.window, samples_.input().sample_bytes(),
-                       samples_.target().sample_bytes());
+                       samples_.target().sample_bytes(), exchanges() ? FullExchange::kSlots : 2);
   }
 
-  // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...
+  // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...; the
+  // first has this draw.
   void gather(const Slot& slot, std::int64_t offset, std::int64_t count, std::int64_t to,
-              void* input, std::int32_t* labels, float* targets) const {
+              const Draw& draw, void* input, std::int32_t* labels, float* targets) const {
     const Field& in = samples_.input();
     const Field& out = samples_.target();
     const std::size_t in_bytes = samples_.input_bytes();
-    const std::int64_t out_elements = out.sample.elements();
+    const std::int64_t out_elements = samples_.target_elements();
     auto* inputs = static_cast<std::byte*>(input);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::size_t row = slot.order[offset + i];
       const std::int64_t place = to + i;
-      samples_.convert_input(slot.input + row * in.sample_bytes(), 1,
+      samples_.convert_input(slot.input + row * in.sample_bytes(), 1, draw.next(i),
                              inputs + static_cast<std::size_t>(place) * in_bytes);
-      samples_.convert_target(slot.target + row * out.sample_bytes(), 1,
+      samples_.convert_target(slot.target + row * out.sample_bytes(), 1, draw.next(i),
                               labels ? labels + place * out_elements : nullptr,
                               targets ? targets + place * out_elements : nullptr);
     }
@@ -212,14 +301,19 @@ class FileLoader final : public Loader {
 
   comm::Communicator& communicator_;
   LoaderOptions options_;
+  std::shared_ptr<UnitCache> cache_;  // shared with the fields' rows
+  std::string version_;               // of the data, for the cache
   Samples samples_;
   Cuts cuts_;
   std::map<std::int64_t, Place> place_of_;          // of lanes that this rank may read
   std::vector<std::vector<std::int64_t>> lane_at_;  // by part and place
   bool lanes_move_ = false, lanes_leave_ = false;
+  std::unique_ptr<HeldRows> held_;  // Shuffle::kFull
   std::unique_ptr<WindowStore> store_;
   std::unique_ptr<LooseRows> loose_;
-  std::unique_ptr<Prefetch> prefetch_;  // after all that its thread uses
+  // One of them, after all that its thread uses.
+  std::unique_ptr<Prefetch> prefetch_;
+  std::unique_ptr<FullExchange> exchange_;
   mutable std::mutex times_mutex_;
   LoaderTimes times_;
   mutable LoaderTimes told_;

@@ -1,10 +1,8 @@
 #include "unit_cache.h"
 
 #include <fmt/ranges.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "folder_cache.h"
 #include "lockstep/core/log.h"
@@ -52,11 +50,12 @@ std::int64_t UnitCache::add(const Field& field, const UnitSource& units) {
 }
 
 void UnitCache::open(comm::Communicator& communicator, const std::string& version) {
+  is_known_ = !version.empty();
   std::string named = "lockstep units 1\n" + version;
   for (const auto& [units, first] : first_of_) named += fmt::format("{} {}", first, units);
   version_ = hash_bytes(named.data(), named.size());
-  // One name for all: ranks may see a shared file system's times at different moments.
   comm::broadcast_value(communicator, version_);
+  comm::broadcast_value(communicator, is_known_);
   const std::string wrong = first_reason(communicator, open_here(communicator));
   if (!wrong.empty()) log::warn("{}", wrong);
 }
@@ -71,21 +70,6 @@ std::shared_ptr<UnitCache> make_unit_cache(const CacheOptions& options) {
   if (options.kind == Cache::kMemory) return std::make_shared<MemoryCache>(options);
   if (options.kind == Cache::kNode) return std::make_shared<FolderCache>(options);
   return nullptr;
-}
-
-std::string version_of(const Manifest& manifest, const Split& split) {
-  const std::string text = fmt::format("split {}\n", split.name);
-  if (!manifest.id.empty()) return fmt::format("{}id {}\n", text, manifest.id);
-  std::string files = text;
-  for (const std::filesystem::path& file : manifest.files) {
-    struct stat facts {};
-    if (::stat(file.c_str(), &facts) != 0) continue;  // who opens it says so
-    files += fmt::format("file {} {} {} {}.{:09} {}.{:09}\n",
-                         std::filesystem::absolute(file).string(), facts.st_ino, facts.st_size,
-                         facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec, facts.st_ctim.tv_sec,
-                         facts.st_ctim.tv_nsec);
-  }
-  return files;
 }
 
 CachedRows::CachedRows(const Field& field, std::shared_ptr<const UnitSource> units,

@@ -31,7 +31,7 @@ class UnitCache {
   std::int64_t add(const Field& field, const UnitSource& units);
   // Collective, once: takes the memory or opens the file. Before it, and where it fails, nothing is
   // kept: a cache that cannot be had as asked for is smaller or none, with a warning. `version`
-  // names the data (version_of()).
+  // names the data (version_of()), on rank 0.
   void open(comm::Communicator& communicator, const std::string& version);
 
   // Copies bytes [offset, offset + out.size()) of a unit's rows; false if they are not here.
@@ -60,7 +60,8 @@ class UnitCache {
   void is_damaged() { damaged_.fetch_add(1, std::memory_order_relaxed); }
 
   const CacheOptions options_;
-  Hash128 version_;  // of the data and of the entries' sizes
+  Hash128 version_;        // of the data and of the entries' sizes
+  bool is_known_ = false;  // the version of the data; else another run's entries are not to be used
 
  private:
   std::int64_t entries_ = 0;
@@ -73,7 +74,7 @@ class UnitCache {
 std::shared_ptr<UnitCache> make_unit_cache(const CacheOptions& options);
 
 // Names the version of a split's data: Manifest::id where there is one, else the files' names,
-// sizes and times of change.
+// sizes and times of change. "" where nobody knows all files: data behind links, virtual datasets.
 std::string version_of(const Manifest& manifest, const Split& split);
 
 // Units that are read from the cache where they are there, and put there where they are not.

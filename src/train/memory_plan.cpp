@@ -17,6 +17,9 @@ namespace {
 
 using Rows = std::vector<nn::LedgerRow>;
 
+constexpr const char* kDataCache = "data cache";
+constexpr const char* kDataHeld = "data held";
+
 std::uint64_t total(const Rows& rows) {
   std::uint64_t bytes = 0;
   for (const nn::LedgerRow& row : rows) bytes += row.bytes;
@@ -51,6 +54,9 @@ Rows ledger(const PlanInputs& in, const parallel::Options& parallel) {
                   loader->window_bytes(
                       parallel::lane_places(in.communicator.topology(), parallel_options(run))),
                   ""});
+  if (loader->held_bytes() > 0)
+    rows.push_back({kDataHeld, loader->held_bytes() + loader->exchange_bytes(), ""});
+  if (loader->cache_bytes() > 0) rows.push_back({kDataCache, loader->cache_bytes(), ""});
   if (const auto bytes = snapshot_bytes(in, program.table()); bytes > 0)
     rows.push_back({"checkpoint snapshot", bytes, ""});
   rows.push_back({"program and libraries", proportional_memory(), ""});
@@ -65,6 +71,42 @@ std::string largest_rows(Rows rows) {
   for (std::size_t i = 0; i < std::min<std::size_t>(rows.size(), 4); ++i)
     text += fmt::format("{}{} {}", i > 0 ? ", " : "", rows[i].name, bytes_of(rows[i].bytes));
   return text;
+}
+
+// Where all would fit but for the cache.
+void refuse_a_cache_that_does_not_fit(const PlanInputs& in, const Rows& rows, std::uint64_t needed,
+                                      const MemoryLimit& limit) {
+  const auto row = std::ranges::find(rows, kDataCache, &nn::LedgerRow::name);
+  const std::uint64_t cache =
+      node_total(in.communicator, row == rows.end() ? 0 : std::uint64_t{row->bytes});
+  const std::uint64_t others = needed - cache;
+  if (in.communicator.min(others < limit.bytes ? 1 : 0) == 0) return;
+  in.communicator.together([&] {
+    if (needed > limit.bytes)
+      throw UserError(
+          "this run needs {} on a node of {} ranks, {} of them for the cache of the data, of which "
+          "{} may be used ({}); set data.cache_bytes to at most {}, or data.cache = \"node\"",
+          bytes_of(needed), in.communicator.topology().local_ranks(), bytes_of(cache),
+          bytes_of(limit.bytes), limit.source, limit.bytes - others);
+  });
+}
+
+// Where all would fit but for the samples that data.shuffle = "full" holds.
+void refuse_samples_that_do_not_fit(const PlanInputs& in, const Rows& rows, std::uint64_t needed,
+                                    const MemoryLimit& limit) {
+  const auto row = std::ranges::find(rows, kDataHeld, &nn::LedgerRow::name);
+  const std::uint64_t held =
+      node_total(in.communicator, row == rows.end() ? 0 : std::uint64_t{row->bytes});
+  if (in.communicator.min(needed - held < limit.bytes ? 1 : 0) == 0) return;
+  in.communicator.together([&] {
+    if (needed > limit.bytes)
+      throw UserError(
+          "this run needs {} on a node of {} ranks, {} of them for this node's share of the "
+          "samples, of which {} may be used ({}); use more nodes, or data.shuffle = \"window\", which "
+          "leaves the samples in their files",
+          bytes_of(needed), in.communicator.topology().local_ranks(), bytes_of(held),
+          bytes_of(limit.bytes), limit.source);
+  });
 }
 
 }  // namespace
@@ -83,6 +125,8 @@ void refuse_what_does_not_fit(const PlanInputs& in) {
   const std::uint64_t needed = node_total(communicator, total(rows));
   const auto missing = static_cast<std::int64_t>(needed) - static_cast<std::int64_t>(limit.bytes);
   if (communicator.max(missing) <= 0) return;
+  refuse_samples_that_do_not_fit(in, rows, needed, limit);
+  refuse_a_cache_that_does_not_fit(in, rows, needed, limit);
   // The other ways of sharing the same work, on this node.
   std::string others;
   std::vector<std::int64_t> fits;

@@ -3,21 +3,26 @@
 #include <algorithm>
 
 #include "lockstep/core/error.h"
+#include "lockstep/data/normalisation.h"
 
 namespace lockstep::train {
 namespace {
 
 void check_zero_to_one(const data::Field& target) {
-  if (target.classes > 2)
+  const data::Transform& t = target.transform;
+  if (t.one_hot > 0) return;
+  const bool as_stored = !t.log1p && t.scale == 1 && t.offset == 0 && !t.normalise;
+  if (target.classes > 2 && as_stored)
     throw UserError(
         "model.loss = \"binary_cross_entropy\" needs targets of 0 and 1, but field '{}' has {} "
         "classes; use \"softmax_cross_entropy\" or another data.target",
         target.name, target.classes);
-  if (target.has_statistics && !(target.minimum >= 0 && target.maximum <= 1))
+  const auto range = data::seen_range(target);
+  if (range && !(range->minimum >= 0 && range->maximum <= 1))
     throw UserError(
         "model.loss = \"binary_cross_entropy\" needs targets between 0 and 1, but field '{}' goes "
         "from {:g} to {:g}; use \"mse\" or another data.target",
-        target.name, target.minimum, target.maximum);
+        target.name, range->minimum, range->maximum);
 }
 
 std::vector<std::string> usual_metrics(const Task& task) {
@@ -34,8 +39,14 @@ std::vector<std::string> usual_metrics(const Task& task) {
 }
 
 void choose_loss(const Run& run, Task& task) {
-  const bool classes =
-      task.target->classes > 0 && (task.tokens() || task.target->sample.rank() == 0);
+  const data::Field& target = *task.target;
+  const Shape target_sample = target.seen();
+  const bool each = target.classes > 0 && (task.tokens() || target_sample.rank() == 0);
+  // An image of class numbers, whose number nobody has counted: a label for each pixel.
+  const bool pixels = !task.tokens() && target_sample.rank() > 0 && target.transform.one_hot == 0 &&
+                      !is_float(target.dtype) && run.model.outputs > 0 &&
+                      run.model.loss == name_of(ops::LossKind::kSoftmaxCrossEntropy);
+  const bool classes = each || pixels;
   if (!run.model.loss.empty()) {
     task.loss = ops::loss_from(run.model.loss);
   } else {
@@ -45,15 +56,19 @@ void choose_loss(const Run& run, Task& task) {
     throw UserError(
         "model.loss = \"{}\" is for numbers, but {} is text, whose next token is a class; use "
         "\"softmax_cross_entropy\", or leave model.loss out",
-        name_of(task.loss), run.data.path);
+        name_of(task.loss), run.data.path());
   if (task.target_is_class() && !classes)
     throw UserError(
         "model.loss = \"softmax_cross_entropy\" needs one class number per sample, but field "
-        "'{}' is {} {}; use \"mse\" or another data.target",
-        task.target->name, name_of(task.target->dtype), task.target->sample.text());
+        "'{}' is {} {}; use \"mse\" or another data.target{}",
+        target.name, name_of(target.dtype), target_sample.text(),
+        is_float(target.dtype) || target_sample.rank() == 0
+            ? ""
+            : ", or set model.outputs to the number of its classes");
   if (task.loss == ops::LossKind::kBinaryCrossEntropy) check_zero_to_one(*task.target);
+  task.labels = task.tokens() ? task.sequence : pixels ? target_sample.elements() : 1;
   const std::int64_t natural =
-      task.target_is_class() ? task.target->classes : task.target->sample.elements();
+      task.target_is_class() ? target.classes : target_sample.elements();
   task.outputs = run.model.outputs > 0 ? run.model.outputs : natural;
   if (task.outputs < natural || (!task.target_is_class() && task.outputs != natural))
     throw UserError("model.outputs = {}, but field '{}' needs {}", task.outputs, task.target->name,
@@ -85,10 +100,10 @@ const data::Split* validation_split(const Run& run, const data::Manifest& manife
     throw UserError(
         "train.patience = {} needs a split to evaluate: {} has {}; name one in data.val, import "
         "with --val-fraction, or leave early stopping off",
-        run.train.patience, manifest.file.string(), split_names(manifest));
+        run.train.patience, manifest.name(), split_names(manifest));
   if (!run.data.val.empty() && run.data.val != DataSection().val)
     throw UserError("data.val = \"{}\": {} has no such split with samples; it has {}", run.data.val,
-                    manifest.file.string(), split_names(manifest));
+                    manifest.name(), split_names(manifest));
   return nullptr;
 }
 
@@ -107,7 +122,7 @@ Task make_task(const Run& run, const data::Manifest& manifest, const std::string
     throw UserError(
         "{} has no samples in a split '{}'; it has {}: name one with data.train, or --split of "
         "eval",
-        manifest.file.string(), split, split_names(manifest));
+        manifest.name(), split, split_names(manifest));
   }
   Task task;
   task.input = &data::resolve_field(manifest, split, run.data.input, "input");
@@ -121,6 +136,7 @@ Task make_task(const Run& run, const data::Manifest& manifest, const std::string
     task.sequence = task.input->sequence;
     task.vocabulary = task.input->classes;
   }
+  task.sample = task.input->seen();
   choose_loss(run, task);
   ops::check_metrics(task.loss, ops::make_metrics(task.metrics));
   check_monitor(run, task);
@@ -144,30 +160,30 @@ void check_batch(const Run& run, const data::Manifest& manifest) {
     throw UserError(
         "train.batch = {} is more than the {} samples of split '{}' of {}; set it to at most {}, a "
         "multiple of lanes * accumulate",
-        run.train.batch, split->samples, split->name, manifest.file.string(),
+        run.train.batch, split->samples, split->name, manifest.name(),
         split->samples / parts * parts);
 }
 
 void check_split(const Task& task, const data::Manifest& manifest, const data::Split& split) {
   for (const auto& [known, role] : {std::pair{task.input, "input"}, {task.target, "target"}}) {
     const data::Field& field = data::resolve_field(manifest, split.name, known->name, role);
-    if (field.sample == known->sample) continue;
+    if (field.seen() == known->seen()) continue;
     throw UserError(
         "{}: samples of dataset {} are {}, but the model was built for {} of {}; give the split "
         "the same shape, or name another one",
-        manifest.file.string(), field.path, field.sample.text(), known->sample.text(), known->path);
+        manifest.name(), field.path, field.seen().text(), known->seen().text(), known->path);
   }
 }
 
 std::vector<nn::LayerSpec> make_layers(const Run& run, const Task& task) {
   if (run.model.layers.empty())
-    return nn::make_preset(run.model.preset, task.input->sample, task.outputs);
+    return nn::make_preset(run.model.preset, task.sample, task.outputs);
   for (const nn::LayerSpec& layer : run.model.layers) {
     if (layer.kind == "embedding" && layer.vocabulary > 0 && layer.vocabulary < task.vocabulary)
       throw UserError(
           "an embedding has vocabulary = {}, but the tokens of {} go up to {}; leave it out, or "
           "use {} and more",
-          layer.vocabulary, run.data.path, task.vocabulary - 1, task.vocabulary);
+          layer.vocabulary, run.data.path(), task.vocabulary - 1, task.vocabulary);
   }
   return run.model.layers;
 }
@@ -198,7 +214,7 @@ parallel::Options parallel_options(const Run& run) {
 
 nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precision precision) {
   nn::ProgramOptions options;
-  options.sample = task.input->sample.rank() == 0 ? Shape{1} : task.input->sample;
+  options.sample = task.sample.rank() == 0 ? Shape{1} : task.sample;
   options.microbatch = task.microbatch;
   options.outputs = task.outputs;
   options.loss = task.loss;
@@ -209,7 +225,7 @@ nn::ProgramOptions program_options(const Run& run, const Task& task, ops::Precis
   const parallel::Options& way = run.parallel.options;
   options.captured = way.kind != parallel::Kind::kSharded || way.stage == 1;
   options.tokens = task.tokens();
-  options.labels = task.tokens() ? task.sequence : 1;
+  options.labels = task.labels;
   options.precision = precision;
   options.recompute = run.train.recompute;
   return options;
@@ -224,14 +240,21 @@ data::LoaderOptions loader_options(const Run& run, const Task& task, const std::
   options.input_is_tokens = task.tokens();
   options.vocabulary = task.vocabulary;
   options.target_is_class = task.target_is_class();
+  options.labels = task.tokens() ? 1 : task.labels;
   options.classes = task.target_is_class() ? task.outputs : 0;
   options.seed = run.train.seed;
   options.batch = run.train.batch;
   options.lanes = run.train.lanes;
   options.microbatch = task.microbatch;
   options.accumulate = run.train.accumulate;
+  options.shuffle = run.data.shuffle;
   options.window = run.data.window;
   options.check_finite = run.data.check_finite;
+  options.threads = static_cast<int>(run.data.threads);
+  options.computing = static_cast<int>(run.run.threads);
+  options.cache = run.data.cache;
+  options.on_error = run.data.on_error;
+  options.max_skipped = run.data.max_skipped;
   return options;
 }
 

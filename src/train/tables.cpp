@@ -126,6 +126,10 @@ std::string summary_text(std::span<const RankTimes> ranks, std::int64_t sequence
   text += summary_row("bytes in messages", spread_of(ranks, &RankTimes::bytes_sent), whole_text, 0);
   text +=
       summary_row("bytes read from peers", spread_of(ranks, &RankTimes::bytes_read), whole_text, 0);
+  text += summary_row("data read from files", spread_of(ranks, &RankTimes::bytes_loaded), bytes_text,
+                      0);
+  if (const Spread cached = spread_of(ranks, &RankTimes::bytes_cached); cached.max > 0)
+    text += summary_row("data read from the cache", cached, bytes_text, 0);
   text += summary_row("peak memory (resident)", spread_of(ranks, &RankTimes::peak_memory),
                       bytes_text, 0);
   text += summary_row("memory now (shared / ranks)", spread_of(ranks, &RankTimes::shared_memory),

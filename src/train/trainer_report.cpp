@@ -55,9 +55,11 @@ RankTimes Trainer::times() const {
   times.compute = std::max(0.0, step_seconds_ - times.data - times.exposed - times.fold);
   times.other = std::max(0.0, total - step_seconds_);
   times.samples = data.samples;
-  times.bytes_sent = counters.bytes_sent;
+  times.bytes_sent = counters.bytes_sent + data.bytes_sent;
   times.bytes_read = counters.bytes_read_peers;
   times.bytes_loaded = data.bytes_read;
+  times.skipped = data.skipped;
+  times.bytes_cached = data.bytes_cached;
   times.flops = session_.model.program.flops() * static_cast<double>(data.samples) /
                 static_cast<double>(session_.model.task.microbatch);
   return times;

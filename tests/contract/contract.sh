@@ -218,6 +218,91 @@ between() {  # lanes, arguments
   same "$reference" "$(slowed "0 1" 4 0,0,1,1 "${way[@]}" --resume)" "stopped after 17 and 33 steps on 2 and 3 ranks"
 }
 
+# The orders of data.shuffle other than window: one digest each, wherever the samples lie.
+orders() {  # lanes, arguments
+  local lanes=$1 reference order window=() dir=$work/$case
+  shift
+  rm -rf "$dir"
+  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
+  window=("$(digest 1 "$@")")
+  for order in none full; do
+    local way=("$@" --set "data.shuffle=$order")
+    reference=$(digest 1 "${way[@]}" --set "checkpoint.dir=$dir/$order-straight")
+    differs "${window[0]}" "$reference" "$order is an order of its own: $reference"
+    for ranks in 2 3 5 8; do same "$reference" "$(digest $ranks "${way[@]}")" "$order, $ranks ranks"; done
+    same "$reference" "$(digest 2 "${way[@]}" --set run.threads=2 --set data.window=17)" "$order, 2 ranks, 2 threads, other windows"
+    same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1)" "$order, nodes of 1+2 ranks"
+    same "$reference" "$(digest 6 "${way[@]}" --set parallel.pretend_nodes=0,1,0,2,1,0 --set data.window=1 --set run.threads=2)" \
+      "$order, nodes of 3+2+1 ranks, mixed, 2 threads, a message a step"
+    # Mid-epoch, which is 18 steps, on other ranks and nodes each time.
+    way+=(--set "checkpoint.dir=$dir/$order")
+    digest 3 "${way[@]}" --stop-after 11 > /dev/null
+    digest 8 "${way[@]}" --resume --stop-after 25 --set parallel.pretend_nodes=0,1,1,0,2,2,1,0 > /dev/null
+    digest 1 "${way[@]}" --resume --stop-after 29 --set run.threads=2 > /dev/null
+    same "$reference" "$(digest 4 "${way[@]}" --resume --set parallel.pretend_nodes=0,1,0,1)" "$order, stopped in mid-epoch on 3, 8 and 1 ranks"
+    "$program" verify "$dir/$order-straight" "$dir/$order"
+  done
+  if "$mpirun" -np 2 "$program" train "$@" --set "checkpoint.dir=$dir/full" --set train.steps=60 --resume > "$dir/other.txt" 2>&1; then
+    echo "FAILED: mid-epoch a run went on in another order"
+    exit 1
+  fi
+  grep -q 'data.shuffle = window (full in the checkpoint)' "$dir/other.txt" && echo "ok: no other order in mid-epoch"
+  way=("$@" --set data.shuffle=full)
+  same "$reference" "$(digest 4 "${way[@]}" --set parallel.pretend_nodes=0,1,2,3 --set run.progress=on --set parallel.strategy=sharded --set parallel.stage=3)" \
+    "full, 4 nodes, a thread moves messages, sharded, stage 3"
+  same "$reference" "$(digest 5 "${way[@]}" --set parallel.strategy=server --set parallel.servers=2 --set parallel.pretend_nodes=0,1,0,2,1)" \
+    "full, 2 servers and 3 workers on 3 nodes"
+  for kind in adaptive queue; do
+    same "$reference" "$(uneven 5 "${way[@]}" --set "assignment.kind=$kind" --set parallel.pretend_nodes=0,1,0,1,1)" \
+      "full, $kind, a slow rank on nodes of 2+3"
+    same "$reference" "$(uneven 3 "${way[@]}" --set "assignment.kind=$kind" --set run.threads=2)" "full, $kind, a slow rank of 3"
+  done
+  # Replicas that step alone: on one node they need no messages, on two they are refused.
+  local apart=("${way[@]}" --set parallel.strategy=local --set parallel.every=7 --set train.steps=21)
+  same "$(digest 1 "${apart[@]}")" "$(digest 3 "${apart[@]}")" "full, replicas that step alone"
+  refused "${apart[@]}" --set parallel.pretend_nodes=0,1
+  grep -q 'data.shuffle = "full" on 2 nodes' "$dir/refused.txt" && echo "ok: between nodes they are refused"
+  refused "${way[@]}" --set data.cache=memory
+  grep -q 'data.cache = "memory" has no use' "$dir/refused.txt" && echo "ok: a cache is refused"
+  # Samples that make the difference: a node's limit between what the run needs with them and without.
+  /usr/bin/python3 -c "import h5py, numpy; f = h5py.File('$dir/large.h5', 'w')
+f.create_dataset('train/x', (50000, 1200), 'u1', chunks=(500, 1200), compression=1, fillvalue=3)
+f['train/y'] = numpy.arange(50000, dtype='u1') % 4"
+  way+=(--set "data.path=$dir/large.h5" --set data.val=)
+  refused "${way[@]}" --set "run.memory=$((($(node_mebibytes "${way[@]}") - 30) << 20))"
+  grep 'for this node.s share of the samples' "$dir/refused.txt"
+}
+# Caches of the data: whatever is kept, wherever, and however much of it.
+cached() {  # arguments
+  local reference cache bytes ranks dir=$work/$case
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  reference=$(digest 1 "$@")
+  echo "reference: $reference"
+  for cache in memory node; do
+    for bytes in 0 60000; do
+      local way=("$@" --set "data.cache=$cache" --set "data.cache_bytes=$bytes" --set "data.cache_dir=$dir/$bytes")
+      for ranks in 1 2 3; do same "$reference" "$(digest $ranks "${way[@]}")" "$cache, $bytes bytes, $ranks ranks"; done
+    done
+    same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1 --set assignment.kind=queue)" "$cache, nodes of 1+2 ranks, lanes move"
+    grep -q 'data read from the cache' "$log" || { echo "FAILED: $cache: nothing was read from the cache"; exit 1; }
+    : > "$log"
+  done
+  way=("$@" --set data.cache=node --set "data.cache_dir=$dir/0")
+  same "$reference" "$(digest 2 "${way[@]}")" "node, all of it from earlier runs"
+  grep -E 'data read from files +0 B +0 B +0 B|data read from files +0.00 B +0.00 B +0.00 B' "$log"
+  # Bytes of it that are something else now.
+  head -c 3000 /dev/urandom | dd of="$(find "$dir/0" -type f | head -n 1)" bs=1 seek=70000 conv=notrunc status=none
+  same "$reference" "$(digest 2 "${way[@]}")" "node, damaged"
+}
+# What a node of 2 ranks needs, as the ledger at the start says.
+node_mebibytes() {
+  "$mpirun" -np 2 "$program" train "$@" --check | sed -nE 's/^ *total per node +([0-9]+)\.[0-9]+ MiB.*/\1/p'
+}
+refused() {  # arguments
+  if "$mpirun" -np 2 "$program" train "$@" > "$work/$case/refused.txt" 2>&1; then echo "FAILED: not refused: $*"; exit 1; fi
+}
+
 case $case in
   data)
     # 1,003 samples (a prime's neighbour: nothing divides) of 12x12 in CSV would be slow; IDX it is.
@@ -329,6 +414,9 @@ case $case in
         "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket, progress $progress"
     done ;;
   assignment-mlp) moving 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
+  order-mlp) orders 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
+  cache) cached "${mlp[@]}" ;;
+  order-cnn) orders 12 "${cnn[@]}" --set train.accumulate=2 ;;
   assignment-cnn) moving 12 "${cnn[@]}" --set train.accumulate=2 ;;
   assignment-nodes) between 16 "${mlp[@]}" --set optimizer.clip=0.5 --set train.steps=40 ;;
   optimizers)

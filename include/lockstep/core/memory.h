@@ -13,6 +13,8 @@ struct MemoryLimit {
 // The least of the machine's memory and the limits of this process's cgroup and its parents
 // (version 1 and 2).
 MemoryLimit memory_limit();
+// What the system could give out now without swapping, within that limit.
+std::uint64_t free_memory();
 
 // Resident bytes of this process, what it shares divided by those who share it (PSS).
 std::uint64_t proportional_memory();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
@@ -15,11 +16,25 @@
 
 namespace lockstep::data {
 
-enum class Normalise {
-  kNone,
-  kUnit,
-  kStandard
-};  // kUnit: to [0, 1] by min and max; kStandard: mean 0, deviation 1
+enum class Shuffle : std::uint8_t {
+  kNone,    // the order of the files
+  kWindow,  // NUMERICS.md 15
+  kFull     // all samples permuted: the dataset lies in the memory of all ranks together
+};
+
+std::string_view name_of(Shuffle shuffle);  // "window", as a run file says
+
+enum class Cache : std::uint8_t { kNone, kMemory, kNode };
+struct CacheOptions {
+  Cache kind = Cache::kNone;
+  std::string folder;      // kNode; "": $SLURM_TMPDIR, else $TMPDIR, else /tmp
+  std::int64_t bytes = 0;  // of a node; 0: half of what is free at start
+};
+
+enum class OnError : std::uint8_t {
+  kStop,
+  kSkip  // a sample that cannot be trusted gives way to the next one that can; counted
+};
 
 struct LoaderOptions {
   std::string split = "train";
@@ -28,13 +43,19 @@ struct LoaderOptions {
   bool input_is_tokens = false;  // int32 token numbers, else floats; never normalised
   std::int64_t vocabulary = 0;   // tokens must lie in [0, vocabulary); DataError names the row
   bool target_is_class = true;   // int32 labels, one for each element of a target; else floats
+  std::int64_t labels = 1;       // of a target of classes that is no text: one, or one a pixel
   std::int64_t classes = 0;  // labels must lie in [0, classes); DataError names file, dataset, row
   std::uint64_t seed = 1;
-  bool shuffle = true;
+  Shuffle shuffle = Shuffle::kWindow;
   std::int64_t batch = 0, lanes = 1, microbatch = 0,
                accumulate = 1;  // batch = lanes*accumulate*microbatch
   std::int64_t window = 0;      // samples; 0: default_window()
   bool check_finite = true;     // NaN or infinity in an input: DataError naming file, dataset, row
+  OnError on_error = OnError::kStop;
+  double max_skipped = 0.01;  // of the split's samples; more that cannot be trusted: DataError
+  CacheOptions cache;
+  int threads = 0;  // that decode; 0: the cores that this rank has to spare, at least one, at most 8
+  int computing = 1;  // threads of this rank that compute: they take their cores
 };
 
 // Where training stands. Stored in checkpoints; independent of ranks.
@@ -48,7 +69,10 @@ struct LoaderTimes {
   double wait = 0;              // the caller waited for a window
   double gather = 0;            // the caller gathered and converted
   std::int64_t samples = 0;     // handed out by this rank
-  std::int64_t bytes_read = 0;  // from the file, by this rank's thread
+  std::int64_t bytes_read = 0;  // from files, by this rank's threads
+  std::int64_t bytes_sent = 0;  // samples, to other nodes
+  std::int64_t bytes_cached = 0;  // from the cache, likewise
+  std::int64_t skipped = 0;     // samples that OnError::kSkip replaced, as often as they were read
 };
 
 // Training order: shuffled windows, endless; the dropped tail differs from epoch to epoch.
@@ -74,6 +98,10 @@ class Loader {
   // step on, and from the next such step on, whose windows are decoded from now on. Collective.
   virtual void deal(std::span<const comm::LaneRange> now, std::span<const comm::LaneRange> next,
                     Position at) = 0;
+  // At the beginning of each step, on all ranks alike, before any fill() of it and when nobody reads
+  // samples of earlier steps any more: with Shuffle::kFull on several nodes posts the messages of
+  // steps to come and completes those of this one. Does nothing otherwise.
+  virtual void advance(Position at) = 0;
   // Fills input [microbatch, sample...], float or int32 tokens, and the target (labels or values;
   // the other pointer may be null) of one accumulation `micro` of a lane. Called by one thread per
   // lane at a time; (at, micro) ascend, and may skip forward. Waits for the prefetch thread and
@@ -84,6 +112,12 @@ class Loader {
   virtual const LoaderTimes& times() const = 0;  // as of now, until the next call
   // Of this rank; before start(): as cut_lanes() deals, with room for so many lanes at least.
   virtual std::size_t window_bytes(std::int64_t places = 0) const = 0;
+  // Of this rank, with Shuffle::kFull: its share of the dataset, and samples that it sends.
+  virtual std::size_t held_bytes() const = 0;
+  virtual std::size_t exchange_bytes() const = 0;
+  // Of the cache: memory of this rank and, for the ledger, what it is of; "" without one.
+  virtual std::size_t cache_bytes() const = 0;
+  virtual std::string cache_text() const = 0;
 };
 std::unique_ptr<Loader> make_loader(comm::Communicator& communicator, const Manifest& manifest,
                                     const LoaderOptions& options);

@@ -14,11 +14,26 @@
 namespace lockstep::train {
 
 struct DataSection {
-  std::string path, input, target, train = "train", val = "val", test = "test";
+  data::Description dataset;
+  std::string input, target, train = "train", val = "val", test = "test";
   data::Normalise normalise = data::Normalise::kStandard;
+  data::Shuffle shuffle = data::Shuffle::kWindow;
   std::int64_t window = 0;
   std::int64_t sequence = 256;  // tokens of a sample, where the dataset is a token stream
   bool check_finite = true;
+  bool accept_other = false;    // than the checkpoint's, on --resume
+  std::int64_t threads = 0;     // that decode; 0: cores to spare
+  data::CacheOptions cache;            // of the training split
+  data::OnError on_error = data::OnError::kStop;
+  double max_skipped = 0.01;           // of a split's samples
+  // For messages: "a.h5", "train/*.h5, ...".
+  std::string path() const {
+    const std::vector<std::string>& names = dataset.path.empty() && !dataset.splits.empty()
+                                                ? dataset.splits.front().files
+                                                : dataset.path;
+    if (names.empty()) return {};
+    return names.front() + (names.size() > 1 ? ", ..." : "");
+  }
 };
 struct ModelSection {
   nn::PresetOptions preset;

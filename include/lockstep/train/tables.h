@@ -36,6 +36,8 @@ struct RankTimes {
   std::int64_t bytes_sent = 0;    // in messages between nodes and the small message of each step
   std::int64_t bytes_read = 0;    // from the windows of other ranks of the node
   std::int64_t bytes_loaded = 0;  // of training data, from files
+  std::int64_t bytes_cached = 0;  // of training data, from the cache
+  std::int64_t skipped = 0;       // samples that could not be trusted (data.on_error)
   double fma_peak = 0;            // flop/s of this rank's threads together
   std::uint64_t peak_memory = 0;  // resident bytes at most
   std::uint64_t shared_memory =
