@@ -5,11 +5,11 @@
 #include <map>
 #include <mutex>
 
+#include "full_exchange.h"
+#include "held_rows.h"
 #include "lockstep/comm/cores.h"
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
-#include "full_exchange.h"
-#include "held_rows.h"
 #include "loose_rows.h"
 #include "order.h"
 #include "prefetch.h"
@@ -97,9 +97,8 @@ class FileLoader final : public Loader {
     }
     loose_ = std::make_unique<LooseRows>(samples_, options_, cuts_, chunk);
     if (exchanges()) {
-      exchange_ =
-          std::make_unique<FullExchange>(communicator_, samples_, *held_, options_, cuts_, *store_,
-                                         std::move(of_all), first, lanes_move_);
+      exchange_ = std::make_unique<FullExchange>(communicator_, samples_, *held_, options_, cuts_,
+                                                 *store_, std::move(of_all), first, lanes_move_);
     } else {
       options_.threads = decoding_threads();
       prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_);

@@ -16,16 +16,33 @@ constexpr std::uint64_t kChunkStream = std::numeric_limits<std::uint64_t>::max()
 constexpr std::int64_t kWindowBytes = 16 << 20;
 constexpr std::int64_t kMostWindowSamples = 8192;
 constexpr std::int64_t kContiguousChunkBytes = 256 << 10;
+constexpr std::int64_t kFullWindowBytes = 256 << 10;
 
 }  // namespace
+
+std::string_view name_of(Shuffle shuffle) {
+  switch (shuffle) {
+    case Shuffle::kNone:
+      return "none";
+    case Shuffle::kWindow:
+      return "window";
+    case Shuffle::kFull:
+      return "full";
+  }
+  return "";
+}
 
 EpochOrder::EpochOrder(std::int64_t samples, std::int64_t chunk, const LoaderOptions& options,
                        std::int64_t epoch)
     : samples_(samples), chunk_(chunk) {
+  if (options.shuffle == Shuffle::kFull) {
+    rows_.emplace(samples, options.seed, static_cast<std::uint64_t>(epoch));
+    return;
+  }
   const std::int64_t chunks = (samples + chunk - 1) / chunk;
   LOCKSTEP_CHECK(chunk > 0 && chunks <= std::numeric_limits<std::uint32_t>::max(), "{} chunks",
                  chunks);
-  if (!options.shuffle) return;
+  if (options.shuffle == Shuffle::kNone) return;
   chunks_.resize(static_cast<std::size_t>(chunks));
   permutation(options.seed, static_cast<std::uint64_t>(epoch), kChunkStream, kChunkStream,
               static_cast<std::uint32_t>(chunks), chunks_.data());
@@ -35,6 +52,7 @@ EpochOrder::EpochOrder(std::int64_t samples, std::int64_t chunk, const LoaderOpt
 }
 
 EpochOrder::Run EpochOrder::run(std::int64_t position) const {
+  if (rows_) return {(*rows_)(position), 1};
   if (chunks_.empty()) {
     const std::int64_t offset = position % chunk_;
     return {position, std::min(chunk_ - offset, samples_ - position)};
@@ -75,7 +93,7 @@ Cuts make_cuts(std::int64_t samples, const LoaderOptions& o) {
 
 void shuffle_window(const LoaderOptions& options, std::int64_t epoch, std::int64_t lane,
                     std::int64_t window, std::uint32_t count, std::uint32_t* out) {
-  if (!options.shuffle) {
+  if (options.shuffle != Shuffle::kWindow) {
     std::iota(out, out + count, 0U);
     return;
   }
@@ -93,6 +111,13 @@ std::int64_t order_chunk(const Field& input, const Field& target) {
 std::int64_t default_window(const Field& input, const Field& target, std::int64_t microbatch) {
   const auto row_bytes = static_cast<std::int64_t>(input.sample_bytes() + target.sample_bytes());
   return std::max(std::min(kWindowBytes / row_bytes, kMostWindowSamples), microbatch);
+}
+
+std::int64_t full_window(std::int64_t asked, const Field& input, const Field& target,
+                         const Cuts& cuts) {
+  const auto row_bytes = static_cast<std::int64_t>(input.sample_bytes() + target.sample_bytes());
+  const std::int64_t samples = asked > 0 ? asked : kFullWindowBytes / row_bytes;
+  return std::clamp<std::int64_t>(samples / cuts.per_step, 1, cuts.steps) * cuts.per_step;
 }
 
 std::vector<std::int64_t> lane_order(std::int64_t samples, std::int64_t chunk,

@@ -25,9 +25,10 @@ struct alignas(kLine) WindowStore::PartHeader {
 };
 
 SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
-                       std::size_t target_row_bytes) {
+                       std::size_t target_row_bytes, int slots) {
   const auto rows = static_cast<std::size_t>(window);
   SlotLayout layout;
+  layout.slots = slots;
   layout.input_at = to_line(rows * sizeof(std::uint32_t));
   layout.target_at = to_line(layout.input_at + rows * input_row_bytes);
   layout.bytes = to_line(layout.target_at + rows * target_row_bytes);
@@ -36,7 +37,8 @@ SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
 
 std::size_t WindowStore::bytes_for(std::int64_t lanes, const SlotLayout& layout) {
   return sizeof(PartHeader) +
-         static_cast<std::size_t>(lanes) * (sizeof(LaneProgress) + kSlotsPerLane * layout.bytes);
+         static_cast<std::size_t>(lanes) *
+             (sizeof(LaneProgress) + static_cast<std::size_t>(layout.slots) * layout.bytes);
 }
 
 WindowStore::WindowStore(comm::Communicator& communicator, const std::vector<std::int64_t>& lanes,
@@ -78,7 +80,7 @@ LaneProgress& WindowStore::progress(int part, int lane_index) const {
 }
 
 Slot WindowStore::slot(int part, int lane_index, std::int64_t number) const {
-  const std::int64_t slots = std::int64_t{lane_index} * kSlotsPerLane + number % kSlotsPerLane;
+  const std::int64_t slots = std::int64_t{lane_index} * layout_.slots + number % layout_.slots;
   std::byte* const at = base(part) + sizeof(PartHeader) + lanes(part) * sizeof(LaneProgress) +
                         static_cast<std::size_t>(slots) * layout_.bytes;
   return {reinterpret_cast<std::uint32_t*>(at), at + layout_.input_at, at + layout_.target_at};

@@ -1,6 +1,6 @@
 // Decoded windows in the node's shared memory (NUMERICS.md 16). Each rank's part opens with how far
 // its lanes are, so that its peers can wait for its windows, read them and give them back. Two
-// slots per lane: while one is handed out the other is filled. Knows no HDF5.
+// slots per lane or more: while one is handed out the others are filled. Knows no HDF5.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -23,9 +23,10 @@ struct Slot {
 
 struct SlotLayout {
   std::size_t input_at = 0, target_at = 0, bytes = 0;
+  int slots = 2;  // of a lane
 };
 SlotLayout slot_layout(std::int64_t window, std::size_t input_row_bytes,
-                       std::size_t target_row_bytes);
+                       std::size_t target_row_bytes, int slots = 2);
 
 // Windows of a lane, numbered through the epochs: those before `released` may be overwritten, says
 // whoever reads the lane; those in [released, decoded) are there, says the part's owner, who alone
@@ -37,7 +38,6 @@ struct alignas(64) LaneProgress {
 
 class WindowStore {
  public:
-  static constexpr int kSlotsPerLane = 2;
   static std::size_t bytes_for(std::int64_t lanes, const SlotLayout& layout);
   // Collective. Window `first` of each lane is the next to be decoded. A lane of -1 is a place for
   // one that comes later. Falls back to private memory, with a warning, where /dev/shm is too
@@ -46,6 +46,7 @@ class WindowStore {
               std::int64_t first, const SlotLayout& layout);
 
   std::size_t bytes() const { return bytes_; }
+  int slots() const { return layout_.slots; }
   bool shared() const { return window_ != nullptr; }
   // Parts that this rank can reach, by local rank; its own is part local().
   int parts() const { return shared() ? ranks_ : 1; }

@@ -19,7 +19,9 @@ std::string changed_order(const Run& stored, const Run& run) {
   compare(text, "train.batch", stored.train.batch, run.train.batch);
   compare(text, "train.lanes", stored.train.lanes, run.train.lanes);
   compare(text, "train.seed", stored.train.seed, run.train.seed);
-  compare(text, "data.window", stored.data.window, run.data.window);
+  compare(text, "data.shuffle", name_of(stored.data.shuffle), name_of(run.data.shuffle));
+  if (run.data.shuffle == data::Shuffle::kWindow)
+    compare(text, "data.window", stored.data.window, run.data.window);
   compare(text, "data.train", stored.data.train, run.data.train);
   return text;
 }

@@ -150,6 +150,7 @@ void Trainer::run_stretch() {
   if (session_.strategy->ends_anywhere()) most = std::min(most, steps_to_due());
   outcomes_.resize(static_cast<std::size_t>(session_.strategy->stretch(step_, most)));
   session_.deal_lanes(at_);
+  session_.loader->advance(at_);
   passes_.begin(step_, at_, [this] { return requests(); });
   const std::int64_t done = session_.strategy->run(step_, passes_, outcomes_);
   const double seconds = seconds_now() - start;
