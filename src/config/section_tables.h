@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/declaration.h"
+#include "lockstep/data/description.h"
 #include "lockstep/train/run.h"
 
 namespace lockstep::config {
@@ -33,6 +34,9 @@ Words<Enum> named(std::initializer_list<Enum> values) {
 Table parallel_table();
 Table assignment_table();
 Table precision_table();
+// transform_keys.cpp
+Words<data::Normalise> normalise_words();
+void add_transform_keys(std::vector<Option<data::FieldDescription>>& field);
 // options_policy.cpp
 void add_policy_keys(Table& train);
 Option<Run> check_replicas_key();

@@ -23,5 +23,8 @@ std::int64_t first_not_finite(DType dtype, const std::byte* elements, std::int64
 // Index of the first element that is no integer in [0, classes); count if there is none.
 std::int64_t first_bad_label(DType dtype, const std::byte* elements, std::int64_t count,
                              std::int64_t classes);
+// Index of the first element that is not above `limit`; count if there is none.
+std::int64_t first_not_above(DType dtype, const std::byte* elements, std::int64_t count,
+                             double limit);
 
 }  // namespace lockstep::data

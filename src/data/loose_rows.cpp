@@ -46,14 +46,14 @@ void LooseRows::fill(std::int64_t lane, std::int64_t epoch, std::int64_t positio
   const std::scoped_lock lock(mutex_);
   find_rows(lane, epoch, position, count);
   const std::size_t input_bytes = samples_.input_bytes();
-  const std::int64_t target_elements = samples_.target().sample.elements();
+  const std::int64_t target_elements = samples_.target_elements();
   for (const Row& row : rows_) {
     bytes_read_ += samples_.read(row.row, 1, input_.data(), target_.data(), kept_);
-    samples_.check(input_.data(), target_.data(), 1, [&row](std::int64_t) { return row.row; });
+    const Draw draw = samples_.draw(epoch, lane, position + row.place);
     samples_.convert_input(
-        input_.data(), 1,
+        input_.data(), 1, draw,
         static_cast<std::byte*>(input) + static_cast<std::size_t>(row.place) * input_bytes);
-    samples_.convert_target(target_.data(), 1,
+    samples_.convert_target(target_.data(), 1, draw,
                             labels ? labels + row.place * target_elements : nullptr,
                             targets ? targets + row.place * target_elements : nullptr);
   }

@@ -22,9 +22,8 @@ class FileRowReader final : public RowReader {
     input_.resize(rows * samples_.input().sample_bytes());
     target_.resize(rows * samples_.target().sample_bytes());
     samples_.read(first, count, input_.data(), target_.data(), kept_);
-    samples_.check(input_.data(), target_.data(), count, [&](std::int64_t i) { return first + i; });
-    samples_.convert_input(input_.data(), count, input);
-    samples_.convert_target(target_.data(), count, labels, targets);
+    samples_.convert_input(input_.data(), count, {}, input);
+    samples_.convert_target(target_.data(), count, {}, labels, targets);
   }
 
  private:

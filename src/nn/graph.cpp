@@ -143,11 +143,11 @@ class GraphBuilder {
                       last.text(), outputs);
     }
     if (labels > 1) {
-      if (last == Shape{labels, outputs}) return;
+      if (last.rank() > 1 && last[-1] == outputs && last.elements() == labels * outputs) return;
       throw UserError(
           "the last layer '{}' gives {} per sample, but the loss needs {} outputs for each of {} "
-          "tokens",
-          name, last.text(), outputs, labels);
+          "{}",
+          name, last.text(), outputs, labels, options_.tokens ? "tokens" : "labels");
     }
     if (last == Shape{outputs}) return;
     throw UserError("the last layer '{}' gives {} per sample, but the loss needs {} output{}{}",

@@ -18,9 +18,11 @@ namespace lockstep::train {
 struct Task {
   const data::Field* input = nullptr;  // of the training split
   const data::Field* target = nullptr;
+  Shape sample;  // of the input, as the model sees it
   ops::LossKind loss = ops::LossKind::kSoftmaxCrossEntropy;
   std::vector<std::string> metrics;
   std::int64_t outputs = 0;
+  std::int64_t labels = 1;  // of a target of classes: one, one a token, or one a pixel
   std::int64_t microbatch = 0;
   std::int64_t sequence = 0;    // > 0: samples are so many tokens ...
   std::int64_t vocabulary = 0;  // ... in [0, vocabulary)

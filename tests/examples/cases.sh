@@ -169,6 +169,118 @@ case_generation() {
   cmp "$out" "$folder/greedy.txt" || fail "another text with the prompt in a file"
 }
 
+# Images that are cut and mirrored at random with their masks: the same bits on any number of ranks and
+# threads, and when a run goes on in the middle of an epoch; and the statistics of training in evaluation.
+case_transforms() {
+  cat > "$folder/run.toml" << END
+[data]
+path = "$work/squares.h5"
+input = "image"
+target = "mask"
+[[data.fields]]
+name = "image"
+path = "/{split}/image"
+axes = [1, 2, 0]
+crop = [12, 12]
+crop_random = true
+flip = [0, 1]
+log1p = true
+scale = 2.0
+offset = -1.0
+normalise = "channel"
+[[data.fields]]
+name = "mask"
+path = "/{split}/mask"
+crop = [12, 12]
+crop_random = true
+flip = [0, 1]
+[[data.splits]]
+name = "train"
+[[data.splits]]
+name = "val"
+[[data.splits]]
+name = "test"
+[model]
+loss = "softmax_cross_entropy"
+outputs = 2
+[[model.layers]]
+kind = "conv"
+out = 8
+kernel = [3, 3]
+padding = 1
+[[model.layers]]
+kind = "relu"
+[[model.layers]]
+kind = "conv"
+out = 2
+kernel = [3, 3]
+padding = 1
+[train]
+batch = 36
+lanes = 6
+accumulate = 2
+epochs = 6
+[optimizer]
+kind = "adam"
+lr = 0.01
+END
+  local reference ranks
+  reference=$(good 1 train "$folder/run.toml" --set "checkpoint.dir=$folder/one")
+  for ranks in 2 3; do
+    same "$reference" "$(good $ranks train "$folder/run.toml" --set run.threads=$((4 - ranks)))" "$ranks ranks"
+  done
+  good 3 train "$folder/run.toml" --set "checkpoint.dir=$folder/two" --stop-after 11
+  same "$reference" "$(good 2 train "$folder/run.toml" --set "checkpoint.dir=$folder/two" --resume)" "resumed in an epoch"
+  # Another crop is another run.
+  [ "$(good 2 train "$folder/run.toml" --set train.seed=2)" != "$reference" ] || fail "the seed draws nothing"
+  run 0 eval "$folder/one"
+  succeeds
+  at_least "$(figure accuracy)" 0.97 "accuracy of the masks' pixels"
+  cp "$out" "$folder/evaluated"
+  run 3 eval "$folder/one"
+  cmp "$out" "$folder/evaluated" || fail "another evaluation on 3 ranks"
+  # Numbers from a file with another training split, by the statistics of the one that was trained on.
+  short "$work/squares.h5" mlp 'hidden = [16]' '[train]' 'batch = 36' 'lanes = 6' 'epochs = 2' '[checkpoint]' \
+    "dir = \"$folder/total\"" '[[data.fields]]' 'name = "image"' 'path = "/{split}/image"' 'normalise = "channel"' \
+    '[[data.fields]]' 'name = "total"' 'path = "/{split}/total"' 'normalise = "standard"' 'role = "target"' > "$folder/total.toml"
+  sed -i '/^path = ".*h5"/a input = "image"' "$folder/total.toml"
+  printf '[[data.splits]]\nname = "%s"\n' train val test >> "$folder/total.toml"
+  same "$(good 1 train "$folder/total.toml" --set checkpoint.dir=)" "$(good 3 train "$folder/total.toml")" \
+    "a target that is normalised"
+  run 2 eval "$folder/total"
+  succeeds
+  cp "$out" "$folder/evaluated"
+  cp "$work/squares.h5" "$folder/foreign.h5"
+  /usr/bin/python3 -c "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); [d.write_direct(d[...] * 3) for d in \
+    (f['train/image'], f['train/total'])]" "$folder/foreign.h5"
+  run 1 eval "$folder/total" --data "$folder/foreign.h5"
+  succeeds
+  same "$(grep -o 'loss.*' "$folder/evaluated")" "$(grep -o 'loss.*' "$out")" "evaluated with the statistics of training"
+}
+
+# On the real data, beside least squares, which its script does.
+case_heat_flux() {
+  local example=$here/../../examples/heat_flux
+  /usr/bin/python3 "$example/prepare.py" "$folder/data.h5" | tee "$folder/prepared"
+  same "$(good 1 train "$example/run.toml" --set "data.path=$folder/data.h5" --set checkpoint.dir=)" \
+    "$(good 3 train "$example/run.toml" --set "data.path=$folder/data.h5" --set "checkpoint.dir=$folder/run")" "1 and 3 ranks"
+  run 2 eval "$folder/run"
+  succeeds
+  at_least "$(figure r2)" 0.995 "r2 of the network"
+  at_least 0.97 "$(grep -oE 'r2 [0-9.]+' "$folder/prepared" | cut -d ' ' -f 2)" "r2 of least squares, at most"
+}
+
+case_salinity() {
+  local example=$here/../../examples/salinity
+  /usr/bin/python3 "$example/prepare.py" "$folder/data.h5"
+  same "$(good 1 train "$example/run.toml" --stop-after 3 --set "data.path=$folder/data.h5" --set checkpoint.dir=)" \
+    "$(good 2 train "$example/run.toml" --stop-after 3 --set "data.path=$folder/data.h5" --set "checkpoint.dir=$folder/run")" \
+    "1 and 2 ranks"
+  run 2 eval "$folder/run"
+  succeeds
+  grep -q ' 1777 samples, ' "$out" || fail "not every patch was counted"
+}
+
 # 307 test images on 1, 2 and 3 ranks, and by numpy: the same figures.
 case_evaluation() {
   local ranks reference

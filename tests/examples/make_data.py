@@ -42,3 +42,13 @@ with h5py.File(folder / "volumes.h5", "w") as f:
         rate = 2 + 4 * y[:, :1] + 2 * y[:, 1:] * np.sin(np.arange(32))
         x = rng.poisson(rate[:, :, None, None, None], (count, 32, 32, 32, 4))
         f[f"{split}/x"], f[f"{split}/y"] = x.astype(np.uint8), y
+
+# Images of bright squares on noise, and masks of where they are; channels first, and larger than what is seen.
+with h5py.File(folder / "squares.h5", "w") as f:
+    for split, count in (("train", 300), ("val", 40), ("test", 53)):
+        mask = np.zeros((count, 15, 17), np.uint8)
+        for m, y, x in zip(mask, rng.integers(0, 10, count), rng.integers(0, 12, count)):
+            m[y:y + 5, x:x + 5] = 1
+        image = rng.poisson(20 + 30 * mask[:, None] * np.array([1, 2, 0.5])[:, None, None])
+        f.create_dataset(f"{split}/image", data=image.astype(">i2"), chunks=(9, 3, 15, 17), compression="gzip")
+        f[f"{split}/mask"], f[f"{split}/total"] = mask, image.sum((1, 2, 3)).astype("f8")
