@@ -30,6 +30,8 @@ Words<Enum> named(std::initializer_list<Enum> values) {
   return words;
 }
 
+// options_data.cpp
+Table data_table();
 // options_parallel.cpp
 Table parallel_table();
 Table assignment_table();
