@@ -24,6 +24,17 @@ std::string existing(std::filesystem::path folder) {
   return folder.empty() ? "." : folder.string();
 }
 
+// The first data file, or the folder of a glob.
+std::string first_data(const train::Run& run) {
+  const auto& names = run.data.dataset.path;
+  if (names.empty()) return {};
+  const std::string& name = names.front();
+  const std::size_t star = name.find_first_of("*?[");
+  std::error_code ignored;
+  if (star == std::string::npos || std::filesystem::exists(name, ignored)) return name;
+  return existing(std::filesystem::path(name.substr(0, star)).parent_path());
+}
+
 doctor::Request request_of(const DoctorOptions& options, const train::Run& run) {
   doctor::Request request;
   request.libraries = library_versions();
@@ -31,7 +42,7 @@ doctor::Request request_of(const DoctorOptions& options, const train::Run& run) 
   request.cuda = run.run.device != "cpu";
   if (!options.file.empty()) {
     request.lanes = run.train.lanes;
-    request.data = run.data.path;
+    request.data = first_data(run);
     request.folder = existing(run.checkpoint.dir);
   }
   if (!options.folder.empty()) request.folder = options.folder;

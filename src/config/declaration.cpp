@@ -67,7 +67,7 @@ std::string Declaration::type_text() const {
     case Type::kTexts:
       break;
   }
-  return "list of texts";
+  return or_text ? "text or list of texts" : "list of texts";
 }
 
 std::string Declaration::allowed_text() const {
@@ -139,6 +139,13 @@ std::string toml_text(const Value& value) {
     }
   };
   return std::visit(Printer{}, value);
+}
+
+std::string toml_text(const Declaration& declaration, const Value& value) {
+  const auto* list = std::get_if<Texts>(&value);
+  if (declaration.or_text && list != nullptr && list->size() <= 1)
+    return quoted(list->empty() ? "" : list->front());
+  return toml_text(value);
 }
 
 }  // namespace lockstep::config

@@ -32,6 +32,7 @@ struct Declaration {
   Range range;  // of a number, or of each number of a list
   Texts words;  // the only texts allowed, when not empty
   bool may_be_empty = true;
+  bool or_text = false;  // a list of texts of which one alone may stand without brackets
   bool required = false;  // for all that have the key, or for required_for alone
   Texts required_for;
   std::string only_with;  // a key of the same section, or "kind" of a layer ...
@@ -47,6 +48,7 @@ struct Declaration {
 
 // "0.001", "\"adamw\"", "[64, 32]": TOML text that reads back as the same value.
 std::string toml_text(const Value& value);
+std::string toml_text(const Declaration& declaration, const Value& value);  // the shorter form
 std::string quoted(const std::string& text);
 
 template <class Owner>
@@ -60,6 +62,7 @@ struct Option : Declaration {
   Option&& in(Range r) && { return range = r, std::move(*this); }
   Option&& one_of(Texts allowed) && { return words = std::move(allowed), std::move(*this); }
   Option&& not_empty() && { return may_be_empty = false, std::move(*this); }
+  Option&& or_one_text() && { return or_text = true, std::move(*this); }
   Option&& needed(Texts values = {}) && {
     required = true, required_for = std::move(values);
     return std::move(*this);

@@ -1,5 +1,6 @@
 // The one table: every option of a run file is declared in options.cpp or options_parallel.cpp
-// (sections) or in layer_keys.cpp ([[model.layers]]) and nowhere else.
+// (sections), in layer_keys.cpp ([[model.layers]]) or in data_keys.cpp ([[data.fields]],
+// [[data.splits]]) and nowhere else.
 #pragma once
 #include <string>
 #include <vector>
@@ -22,6 +23,12 @@ const SectionTable* find_section(const std::string& name);
 
 // Keys of one [[model.layers]] table; only_for lists the kinds that have the key.
 const std::vector<Option<nn::LayerSpec>>& layer_keys();
+// Keys of one [[data.fields]] or [[data.splits]] table.
+const std::vector<Option<data::FieldDescription>>& field_keys();
+const std::vector<Option<data::SplitDescription>>& split_keys();
+// "model.layers" and the others.
+const std::vector<std::string>& list_names();
+bool is_list(const std::string& name);
 
 // "10min", "30s", "500steps", "1epoch", "end", "auto" and their likes (hours, plurals), in the form
 // that the trainer reads: a number with s, min, steps or epoch, "end" or "auto". Throws UserError.

@@ -64,7 +64,10 @@ std::optional<Value> convert(const toml::node& node, Type type) {
 }
 
 Value convert_or_refuse(const toml::node& node, const Declaration& d, const std::string& key) {
-  if (auto value = convert(node, d.type)) return std::move(*value);
+  if (auto value = convert(node, d.type)) {
+    if (d.or_text && *value == Value(Texts{""})) return Texts();
+    return std::move(*value);
+  }
   const std::string allowed = d.allowed_text();
   throw UserError("{} must be {} {}, not {}{}{}", key, d.type == Type::kInteger ? "an" : "a",
                   d.type == Type::kYesNo ? "yes/no value" : d.type_text(), given_text(node),
@@ -103,6 +106,7 @@ class WrittenArgument : public Written {
     const char first = text_.empty() ? ' ' : text_.front();
     const bool is_quoted = first == '"' || first == '\'';
     if (d.type == Type::kText && !is_quoted) return text_;
+    if (d.or_text && first != '[' && !is_quoted) return text_.empty() ? Texts() : Texts{text_};
     if (d.type == Type::kTexts && first != '[' && !is_quoted) return split(text_, ',');
     const bool bare_list = d.type == Type::kIntegers && first != '[';
     try {
@@ -133,19 +137,19 @@ struct Source {
   }
 };
 
-void read_layers(const Source& source, const toml::node& node, Document& out) {
+void read_list(const Source& source, const std::string& name, const toml::node& node,
+               Document& out) {
   const toml::array* array = node.as_array();
   if (array == nullptr || !array->is_array_of_tables()) {
-    throw UserError("{}: model.layers must be a list of tables, each written as [[model.layers]]",
-                    source.where(node));
+    throw UserError("{}: {} must be a list of tables, each written as [[{}]]", source.where(node),
+                    name, name);
   }
-  out.layers_where = source.where(*array->get(0));
   for (const toml::node& item : *array) {
-    LayerEntry layer{source.where(item), {}};
+    TableEntry table{source.where(item), {}};
     for (const auto& [key, value] : *item.as_table()) {
-      layer.keys.push_back(source.entry("model.layers", key, value));
+      table.keys.push_back(source.entry(name, key, value));
     }
-    out.layers.push_back(std::move(layer));
+    out.lists[name].push_back(std::move(table));
   }
 }
 
@@ -188,8 +192,9 @@ Document read_document(const std::string& toml, const std::string& name) {
     if (find_section(section_name) == nullptr)
       out.entries.push_back({section_name, "", source.where(*table), nullptr});
     for (const auto& [key, value] : *table) {
-      if (section_name == "model" && key.str() == "layers") {
-        read_layers(source, value, out);
+      const std::string full = section_name + "." + std::string(key.str());
+      if (is_list(full)) {
+        read_list(source, full, value, out);
       } else {
         out.entries.push_back(source.entry(section_name, key, value));
       }
@@ -209,8 +214,10 @@ Entry read_override(const std::string& argument) {
   }
   const std::string section = argument.substr(0, dot);
   const std::string key = argument.substr(dot + 1, equals - dot - 1);
-  if (section == "model" && key.rfind("layers", 0) == 0) {
-    throw UserError("{}: layers are described in the run file only, as [[model.layers]]", where);
+  for (const std::string& name : list_names()) {
+    if ((section + "." + key).starts_with(name))
+      throw UserError("{}: {} are described in the run file only, as [[{}]]", where,
+                      name.substr(name.find('.') + 1), name);
   }
   return {section, key, where, std::make_shared<WrittenArgument>(argument.substr(equals + 1))};
 }

@@ -1,5 +1,6 @@
 // TOML text to values and where they stand. The only file pair that knows the TOML parser.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,14 +21,13 @@ struct Entry {
   std::string section, key, where;  // where: "run.toml:3", or "--set train.batch=7"
   std::shared_ptr<const Written> written;
 };
-struct LayerEntry {
+struct TableEntry {
   std::string where;
   std::vector<Entry> keys;
 };
 struct Document {
-  std::vector<Entry> entries;      // in the order of the file
-  std::vector<LayerEntry> layers;  // [[model.layers]]
-  std::string layers_where;
+  std::vector<Entry> entries;                            // in the order of the file
+  std::map<std::string, std::vector<TableEntry>> lists;  // by name: "model.layers"
 };
 
 // Throws UserError (file, line) for what is not TOML, is in no section, or nests deeper than

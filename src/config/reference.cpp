@@ -12,7 +12,7 @@ OptionRow row(const std::string& section, const Option<Owner>& o, const Owner& d
   r.section = section;
   r.name = o.name;
   r.type = o.type_text();
-  r.default_text = o.required && o.required_for.empty() ? "" : toml_text(o.get(defaults));
+  r.default_text = o.required && o.required_for.empty() ? "" : toml_text(o, o.get(defaults));
   r.range = o.allowed_text();
   r.help = o.help;
   if (!o.required_for.empty()) {
@@ -23,6 +23,14 @@ OptionRow row(const std::string& section, const Option<Owner>& o, const Owner& d
     r.only = fmt::format("{} = {}", o.only_with, fmt::join(o.only_for, ", "));
   }
   return r;
+}
+
+template <class Owner>
+std::vector<OptionRow> list_rows(const std::string& list, const std::vector<Option<Owner>>& keys) {
+  const Owner defaults;
+  std::vector<OptionRow> rows;
+  for (const auto& o : keys) rows.push_back(row(list, o, defaults));
+  return rows;
 }
 
 std::string markdown(std::string text) {
@@ -87,6 +95,26 @@ constexpr const char* kIntroduction =
     "dir = \"runs/digits\"\n"
     "```\n";
 
+constexpr const char* kFieldsIntroduction =
+    "What the fields of other people's files are; without such tables a group of a file is a "
+    "split, "
+    "and its datasets are\nthe fields ([data.md](data.md)).\n\n"
+    "```toml\n"
+    "[[data.fields]]\n"
+    "name = \"image\"\n"
+    "path = \"/climate/data\"\n"
+    "layout = \"sample\"\n"
+    "role = \"input\"\n"
+    "```\n\n";
+
+constexpr const char* kSplitsIntroduction =
+    "Which samples belong together: those of some files, those of a group, or a share of all.\n\n"
+    "```toml\n"
+    "[[data.splits]]\n"
+    "name = \"val\"\n"
+    "fraction = 0.1\n"
+    "```\n\n";
+
 constexpr const char* kLayersIntroduction =
     "A model of one's own is a list of layers, each a table `[[model.layers]]`; it takes the place "
     "of "
@@ -124,12 +152,17 @@ const std::vector<OptionRow>& option_rows() {
 }
 
 const std::vector<OptionRow>& layer_rows() {
-  static const std::vector<OptionRow> all = [] {
-    const nn::LayerSpec defaults;
-    std::vector<OptionRow> rows;
-    for (const auto& o : layer_keys()) rows.push_back(row("model.layers", o, defaults));
-    return rows;
-  }();
+  static const std::vector<OptionRow> all = list_rows("model.layers", layer_keys());
+  return all;
+}
+
+const std::vector<OptionRow>& field_rows() {
+  static const std::vector<OptionRow> all = list_rows("data.fields", field_keys());
+  return all;
+}
+
+const std::vector<OptionRow>& split_rows() {
+  static const std::vector<OptionRow> all = list_rows("data.splits", split_keys());
   return all;
 }
 
@@ -138,9 +171,15 @@ std::string options_markdown() {
   for (const SectionRow& section : section_rows()) {
     text += fmt::format("\n## [{}]\n\n{}\n\n{}", section.name, section.help,
                         markdown_table(option_rows(), section.name));
-    if (section.name != "model") continue;
-    text += fmt::format("\n## [[model.layers]]\n\n{}{}", kLayersIntroduction,
-                        markdown_table(layer_rows(), "model.layers"));
+    if (section.name == "data") {
+      text += fmt::format("\n## [[data.fields]]\n\n{}{}", kFieldsIntroduction,
+                          markdown_table(field_rows(), "data.fields"));
+      text += fmt::format("\n## [[data.splits]]\n\n{}{}", kSplitsIntroduction,
+                          markdown_table(split_rows(), "data.splits"));
+    }
+    if (section.name == "model")
+      text += fmt::format("\n## [[model.layers]]\n\n{}{}", kLayersIntroduction,
+                          markdown_table(layer_rows(), "model.layers"));
   }
   return text;
 }

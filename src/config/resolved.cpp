@@ -25,6 +25,32 @@ std::string layer_text(const nn::LayerSpec& layer) {
   return text;
 }
 
+// What was said of a field or a split: what was not stays out.
+template <class Owner>
+std::string item_text(const std::string& list, const std::vector<Option<Owner>>& keys,
+                      const Owner& item) {
+  const Owner defaults;
+  std::string text = fmt::format("\n[[{}]]\n", list);
+  for (const auto& o : keys) {
+    const Value value = o.get(item);
+    if (value != o.get(defaults)) text += fmt::format("{} = {}\n", o.name, toml_text(o, value));
+  }
+  return text;
+}
+
+std::string lists_text(const train::Run& run, const std::string& section) {
+  std::string text;
+  if (section == "data") {
+    for (const auto& field : run.data.dataset.fields)
+      text += item_text("data.fields", field_keys(), field);
+    for (const auto& split : run.data.dataset.splits)
+      text += item_text("data.splits", split_keys(), split);
+  }
+  if (section == "model")
+    for (const nn::LayerSpec& layer : run.model.layers) text += layer_text(layer);
+  return text;
+}
+
 }  // namespace
 
 std::string resolved_toml(const train::Run& run) {
@@ -35,11 +61,10 @@ std::string resolved_toml(const train::Run& run) {
       const bool own_layers =
           section.name == "model" && o.name == "preset" && !run.model.layers.empty();
       if (section.applies(o, run) && !own_layers) {
-        text += fmt::format("{} = {}\n", o.name, toml_text(o.get(run)));
+        text += fmt::format("{} = {}\n", o.name, toml_text(o, o.get(run)));
       }
     }
-    if (section.name != "model") continue;
-    for (const nn::LayerSpec& layer : run.model.layers) text += layer_text(layer);
+    text += lists_text(run, section.name);
   }
   return text;
 }

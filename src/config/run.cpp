@@ -77,36 +77,54 @@ void apply(Run& run, const Entry& entry, Places& places) {
   places[key] = entry.where;
 }
 
-nn::LayerSpec read_layer(const LayerEntry& written, std::size_t number) {
-  nn::LayerSpec layer;
+// One table of a list. What decides which keys it may have is read first, wherever it stands.
+template <class Owner>
+Owner read_table(const TableEntry& written, const std::vector<Option<Owner>>& keys,
+                 const std::string& what, std::size_t number) {
+  Owner owner;
   Places places;
-  // The kind decides what the other keys may be, wherever it stands in the table.
+  const auto find = [&](const std::string& name) {
+    return std::ranges::find(keys, name, &Option<Owner>::name);
+  };
+  const auto decider = [&](const Option<Owner>& o) {
+    return std::get<std::string>(find(o.only_with)->get(owner));
+  };
   for (const Entry& entry : written.keys) {
-    if (entry.key == "kind") store(layer, layer_keys().front(), entry, "kind");
+    const bool decides = std::ranges::count(keys, entry.key, &Option<Owner>::only_with) > 0;
+    if (decides) store(owner, *find(entry.key), entry, entry.key);
   }
   for (const Entry& entry : written.keys) {
-    const auto& keys = layer_keys();
-    const auto o = std::ranges::find(keys, entry.key, &Option<nn::LayerSpec>::name);
+    const auto o = find(entry.key);
     if (o == keys.end()) {
-      throw UserError("{}: unknown key {} of a layer{}", entry.where, entry.key,
+      throw UserError("{}: unknown key {} of a {}{}", entry.where, entry.key, what,
                       meant(nearest(entry.key, names_of(keys))));
     }
-    if (!layer.kind.empty() && !o->applies_to(layer.kind)) {
-      throw UserError("{}: a layer of kind {} has no {}; only {} {}", entry.where, layer.kind,
-                      entry.key, fmt::join(o->only_for, ", "),
+    if (!o->only_for.empty() && !decider(*o).empty() && !o->applies_to(decider(*o))) {
+      throw UserError("{}: a {} of {} {} has no {}; only {} {}", entry.where, what, o->only_with,
+                      decider(*o), entry.key, fmt::join(o->only_for, ", "),
                       o->only_for.size() == 1 ? "has" : "have");
     }
-    store(layer, *o, entry, entry.key);
+    store(owner, *o, entry, entry.key);
     places[entry.key] = entry.where;
   }
-  for (const auto& o : layer_keys()) {
-    if (o.is_required_for(layer.kind) && !places.contains(o.name)) {
-      throw UserError(
-          "{}: layer {} needs the key {}{}", written.where, number, o.name,
-          o.name == "kind" ? fmt::format("; use one of {}", fmt::join(o.words, ", ")) : "");
-    }
+  for (const auto& o : keys) {
+    if (!o.is_required_for(o.only_for.empty() ? "" : decider(o)) || places.contains(o.name))
+      continue;
+    throw UserError(
+        "{}: {} {} needs the key {}{}", written.where, what, number, o.name,
+        o.words.empty() ? "" : fmt::format("; use one of {}", fmt::join(o.words, ", ")));
   }
-  return layer;
+  return owner;
+}
+
+template <class Owner>
+void read_list(const Document& document, const std::string& name,
+               const std::vector<Option<Owner>>& keys, const std::string& what,
+               std::vector<Owner>& out) {
+  const auto written = document.lists.find(name);
+  if (written == document.lists.end()) return;
+  for (std::size_t i = 0; i < written->second.size(); ++i)
+    out.push_back(read_table(written->second[i], keys, what, i + 1));
 }
 
 // A key that means nothing beside another's value is refused: silence would hide a mistake.
@@ -139,11 +157,12 @@ void check_batch(const Run& run, const Places& places, const std::string& name) 
 }
 
 void check_model(const Run& run, const Places& places, const Document& document) {
-  if (!document.layers.empty() && !run.model.preset.preset.empty()) {
+  if (!run.model.layers.empty() && !run.model.preset.preset.empty()) {
     throw UserError(
         "{}: the model is described twice, by model.preset = \"{}\" ({}) and by "
         "[[model.layers]]; keep one of them",
-        document.layers_where, run.model.preset.preset, place(places, "model.preset", "default"));
+        document.lists.at("model.layers").front().where, run.model.preset.preset,
+        place(places, "model.preset", "default"));
   }
 }
 
@@ -155,9 +174,9 @@ Run parse_run(const std::string& toml, const std::string& name,
   Run run;
   Places places;
   for (const Entry& entry : document.entries) apply(run, entry, places);
-  for (std::size_t i = 0; i < document.layers.size(); ++i) {
-    run.model.layers.push_back(read_layer(document.layers[i], i + 1));
-  }
+  read_list(document, "model.layers", layer_keys(), "layer", run.model.layers);
+  read_list(document, "data.fields", field_keys(), "field", run.data.dataset.fields);
+  read_list(document, "data.splits", split_keys(), "split", run.data.dataset.splits);
   for (const std::string& argument : overrides) apply(run, read_override(argument), places);
   check_model(run, places, document);
   check_applicable(run, places);
@@ -170,7 +189,7 @@ Run read_run(const std::filesystem::path& file, const std::vector<std::string>& 
 }
 
 void check_complete(const Run& run, const std::string& name) {
-  if (run.data.path.empty()) {
+  if (run.data.path().empty()) {
     throw UserError(
         "{}: data.path is missing; name the dataset file in [data], or use "
         "--set data.path=FILE (`lockstep import` makes one)",

@@ -19,10 +19,10 @@ std::string ranks_text(const comm::Communicator& communicator, std::int64_t thre
 
 std::string data_text(const Run& run, const Model& model, const data::Split& train) {
   if (model.task.tokens())
-    return fmt::format("{}: {} sequences of {} tokens, vocabulary {} ({})", run.data.path,
+    return fmt::format("{}: {} sequences of {} tokens, vocabulary {} ({})", run.data.path(),
                        train.samples, model.task.sequence, model.task.vocabulary,
                        model.tokenizer.kind);
-  return fmt::format("{}: {} samples, {} -> {}", run.data.path, train.samples,
+  return fmt::format("{}: {} samples, {} -> {}", run.data.path(), train.samples,
                      model.task.input->name, model.task.target->name);
 }
 

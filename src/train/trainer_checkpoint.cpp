@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "lockstep/core/log.h"
+#include "lockstep/data/normalisation.h"
 #include "train/event_rings.h"
 #include "train/resume_check.h"
 #include "train/trainer.h"
@@ -81,7 +82,12 @@ std::string Trainer::check_data(const std::string& description,
   const DataFacts known = parse_facts(description, checkpoint);
   const DataVersion stored = parse_version(description), now = version_of(model.manifest);
   std::string other = other_data(stored, now);
-  if (other.empty() && !(known == facts_of(model.task, model.tokenizer)))
+  DataFacts mine = facts_of(model.task, model.tokenizer), its = known;
+  // Statistics that nothing is normalised by may be there or not: a sidecar has them.
+  if (data::normalise_of(*model.task.input, run_.data.normalise) == data::Normalise::kNone)
+    its.has_statistics = mine.has_statistics, its.mean = mine.mean, its.deviation = mine.deviation,
+    its.minimum = mine.minimum, its.maximum = mine.maximum;
+  if (other.empty() && !(its == mine))
     other = "its inputs' statistics, classes or tokenizer differ";
   if (other.empty()) {
     if (stored.structure.empty() || (!stored.id.empty() && !now.id.empty())) return {};

@@ -60,7 +60,7 @@ TEST(RunFile, says_file_line_and_what_is_allowed_when_a_value_is_bad) {
        "cuda:GPU-UUID or cuda:MIG-UUID"},
       {"[run]\nisa = [1]",
        "run.toml:2: run.isa must be a text, not a list; allowed: auto, avx512, avx2, plain"},
-      {"[data]\npath = 7", "run.toml:2: data.path must be a text, not 7"},
+      {"[data]\npath = 7", "run.toml:2: data.path must be a text or list of texts, not 7"},
       {"[data]\nnormalise = \"\"", "run.toml:2: data.normalise must not be empty"},
       {"[model]\npreset = \"mlp\"\nhidden = [64, 0]",
        "run.toml:3: model.hidden = [64, 0] is out of range; allowed: >= 1"},
@@ -167,7 +167,7 @@ TEST(Override, replaces_what_the_file_says) {
                  "model.metrics=accuracy,top5", "optimizer.lr=1e-4", "data.check_finite=false",
                  "train.batch=512", "checkpoint.every=2h", "data.test=", "data.input=\"x\""});
   EXPECT_EQ(run.train.batch, 512);
-  EXPECT_EQ(run.data.path, "b c.h5");
+  EXPECT_EQ(run.data.dataset.path, std::vector<std::string>{"b c.h5"});
   EXPECT_EQ(run.model.preset.hidden, (std::vector<std::int64_t>{64, 32}));
   EXPECT_EQ(run.model.metrics, (std::vector<std::string>{"accuracy", "top5"}));
   EXPECT_EQ(run.optimizer.lr, 1e-4);

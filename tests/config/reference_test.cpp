@@ -38,7 +38,7 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   const auto rows = [](const std::string& section) {
     return find_section(section)->options.size();
   };
-  EXPECT_EQ(rows("data"), 10U);
+  EXPECT_EQ(rows("data"), 21U);
   EXPECT_EQ(rows("model"), 16U);
   EXPECT_EQ(rows("train"), 19U);
   EXPECT_EQ(rows("optimizer"), 14U);  // total_steps follows from the run
@@ -48,8 +48,11 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   EXPECT_EQ(rows("run"), 10U);
   EXPECT_EQ(rows("checkpoint"), 5U);
   EXPECT_EQ(rows("log"), 4U);
-  [[maybe_unused]] const auto [path, input, target, train, val, test, normalise, window, sequence,
-                               check] = train::DataSection{};
+  [[maybe_unused]] const auto [dataset, input, target, train, val, test, normalise, shuffle, window,
+                               sequence, check, other, decoders, cache, on_error, skipped] =
+      train::DataSection{};
+  [[maybe_unused]] const auto [files, fields, splits, split_seed, follow, probe] =
+      data::Description{};
   [[maybe_unused]] const auto [preset, layers, outputs, loss, metrics] = train::ModelSection{};
   [[maybe_unused]] const auto [name, hidden, activation, dropout, width, blocks, embedding, heads,
                                kv_heads, feed_forward, context, rotary, tied] = nn::PresetOptions{};
@@ -76,9 +79,10 @@ TEST(Reference, names_every_key_in_every_form) {
     EXPECT_NE(help.find(row.section + "." + row.name + " = "), std::string::npos) << row.name;
     EXPECT_NE(page.find("| `" + row.name + "` | "), std::string::npos) << row.name;
   }
-  for (const OptionRow& row : layer_rows()) {
-    EXPECT_NE(page.find("| `" + row.name + "` | "), std::string::npos) << row.name;
-  }
+  for (const auto& rows : {field_rows(), split_rows(), layer_rows()})
+    for (const OptionRow& row : rows) {
+      EXPECT_NE(page.find("| `" + row.name + "` | "), std::string::npos) << row.name;
+    }
 }
 
 TEST(Reference, page_in_the_tree_is_the_generated_one) {

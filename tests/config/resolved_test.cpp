@@ -48,13 +48,14 @@ TEST(Resolved, awkward_numbers_and_texts_read_back) {
   run.optimizer.beta2 = 0.99999999999999989;
   run.run.watchdog = 1e22;
   run.train.seed = 9223372036854775807ULL;
-  run.data.path = "a \"quoted\"\\ path\twith\nall\x01 of it \xC3\xA9.h5";
+  const std::string path = "a \"quoted\"\\ path\twith\nall\x01 of it \xC3\xA9.h5";
+  run.data.dataset.path = {path};
   run.model.preset.preset = "mlp";
   run.model.preset.hidden = {};
   run.model.metrics = {"accuracy", "top5"};
   run.data.normalise = data::Normalise::kUnit;
   expect_stable(run);
-  EXPECT_EQ(parse_run(resolved_toml(run), "r", {}).data.path, run.data.path);
+  EXPECT_EQ(parse_run(resolved_toml(run), "r", {}).data.dataset.path, std::vector{path});
 }
 
 TEST(Resolved, layers_read_back) {

@@ -13,6 +13,8 @@ struct SectionRow {
 };
 const std::vector<SectionRow>& section_rows();  // in the order of the run file
 const std::vector<OptionRow>& layer_rows();     // keys of [[model.layers]]
+const std::vector<OptionRow>& field_rows();     // keys of [[data.fields]]
+const std::vector<OptionRow>& split_rows();     // keys of [[data.splits]]
 
 std::string options_text();      // plain text, for --help
 std::string options_markdown();  // docs/run-file.md
