@@ -106,6 +106,11 @@ void Trainer::start_loader() {
       lanes, at_, strategy.moves_lanes(),
       parallel::lane_places(communicator_.topology(), parallel_options(run_)));
   if (strategy.moves_lanes() && !session_.loader->lanes_move()) strategy.keep_lanes();
+  if (run_.parallel.options.assignment == parallel::Assignment::kAdaptive &&
+      run_.data.shuffle == data::Shuffle::kFull && communicator_.topology().nodes() > 1)
+    log::warn(
+        "with data.shuffle = \"full\" lanes are dealt inside their nodes, not between them; where "
+        "nodes differ in speed, use data.shuffle = \"window\"");
 }
 
 void Trainer::start_clock() {

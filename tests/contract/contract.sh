@@ -220,15 +220,15 @@ between() {  # lanes, arguments
 
 # The orders of data.shuffle other than window: one digest each, wherever the samples lie.
 orders() {  # lanes, arguments
-  local lanes=$1 reference order window=() dir=$work/$case
+  local lanes=$1 reference order plain losses=() dir=$work/$case
   shift
   rm -rf "$dir"
   set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
-  window=("$(digest 1 "$@")")
+  plain=$(digest 1 "$@")
   for order in none full; do
     local way=("$@" --set "data.shuffle=$order")
     reference=$(digest 1 "${way[@]}" --set "checkpoint.dir=$dir/$order-straight")
-    differs "${window[0]}" "$reference" "$order is an order of its own: $reference"
+    differs "$plain" "$reference" "$order is an order of its own: $reference"
     for ranks in 2 3 5 8; do same "$reference" "$(digest $ranks "${way[@]}")" "$order, $ranks ranks"; done
     same "$reference" "$(digest 2 "${way[@]}" --set run.threads=2 --set data.window=17)" "$order, 2 ranks, 2 threads, other windows"
     same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1)" "$order, nodes of 1+2 ranks"
@@ -257,6 +257,12 @@ orders() {  # lanes, arguments
       "full, $kind, a slow rank on nodes of 2+3"
     same "$reference" "$(uneven 3 "${way[@]}" --set "assignment.kind=$kind" --set run.threads=2)" "full, $kind, a slow rank of 3"
   done
+  # A run that goes back to a checkpoint, and on behind the bad step, leaves samples out on all ranks.
+  way=("$@" --set data.shuffle=full --set checkpoint.every=5steps --set train.on_nonfinite=rollback --set train.rollback_skip=3 --set data.window=1)
+  reference=$(LOCKSTEP_FAULT="nan rank=0 at=gradient step=20" digest 1 "${way[@]}" --set "checkpoint.dir=$dir/back-1")
+  same "$reference" "$(LOCKSTEP_FAULT="nan rank=1 at=gradient step=20" digest 3 "${way[@]}" --set "checkpoint.dir=$dir/back-3" --set parallel.pretend_nodes=0,1,1)" \
+    "full, back to a checkpoint, nodes of 1+2 ranks"
+  way=("$@" --set data.shuffle=full)
   # Replicas that step alone: on one node they need no messages, on two they are refused.
   local apart=("${way[@]}" --set parallel.strategy=local --set parallel.every=7 --set train.steps=21)
   same "$(digest 1 "${apart[@]}")" "$(digest 3 "${apart[@]}")" "full, replicas that step alone"
@@ -264,6 +270,19 @@ orders() {  # lanes, arguments
   grep -q 'data.shuffle = "full" on 2 nodes' "$dir/refused.txt" && echo "ok: between nodes they are refused"
   refused "${way[@]}" --set data.cache=memory
   grep -q 'data.cache = "memory" has no use' "$dir/refused.txt" && echo "ok: a cache is refused"
+  # Sorted by class in long chunks: a batch in window order has few classes, and little is learnt; full order mixes them.
+  /usr/bin/python3 -c "import h5py, numpy; a = h5py.File('$data'); f = h5py.File('$dir/sorted.h5', 'w')
+order = numpy.argsort(a['train/label'][:], kind='stable')
+f.create_dataset('train/image', data=a['train/image'][:][order], chunks=(300, 12, 12))
+f.create_dataset('train/label', data=a['train/label'][:][order], chunks=(300,))
+f['val/image'], f['val/label'] = a['val/image'][:], a['val/label'][:]"
+  for order in window full; do
+    digest 1 "$@" --set "data.path=$dir/sorted.h5" --set "data.shuffle=$order" --set data.window=300 --set train.lanes=1 --set train.accumulate=1 \
+      --set run.threads=1 --set train.steps=36 > /dev/null
+    losses+=("$(grep -oE 'val loss [0-9.]+' "$log" | tail -n 1 | grep -oE '[0-9.]+')")
+  done
+  echo "sorted by class: loss ${losses[0]} in window order, ${losses[1]} in full order"
+  awk "BEGIN { exit !(2 * ${losses[1]} < ${losses[0]}) }" || { echo "FAILED: full order does not mix a sorted dataset"; exit 1; }
   # Samples that make the difference: a node's limit between what the run needs with them and without.
   /usr/bin/python3 -c "import h5py, numpy; f = h5py.File('$dir/large.h5', 'w')
 f.create_dataset('train/x', (50000, 1200), 'u1', chunks=(500, 1200), compression=1, fillvalue=3)
@@ -397,6 +416,7 @@ case $case in
       pick stage 0 1 2 3
       pick leaf fp32 bf16
       pick window 0 11 64
+      pick shuffle window window none full
       pick threads 1 2 3
       pick bucket 0 4096 65536 4194304
       pick progress off on
@@ -408,15 +428,14 @@ case $case in
       if [ "$stage" = 3 ]; then way+=(--set "parallel.lane_group=$threads") threads=1; fi
       set -- "$here/$file.toml" --set "data.path=$input" --set "train.precision=$precision" --set train.steps=9 --set "train.lanes=$lanes" --set "train.accumulate=$accumulate" \
         --set "train.batch=$((lanes * accumulate * microbatch))" --set "optimizer.kind=$kind" --set "optimizer.clip=$clip" \
-        --set "data.window=$window" --set "precision.leaf=$leaf"
+        --set "data.window=$window" --set "data.shuffle=$shuffle" --set "precision.leaf=$leaf"
       same "$(digest 1 "$@")" \
         "$(digest "$ranks" "$@" --set "run.threads=$threads" --set "parallel.pretend_nodes=$nodes" --set "parallel.bucket_bytes=$bucket" --set "run.progress=$progress" --set "train.recompute=$recompute" "${way[@]}")" \
-        "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket, progress $progress"
+        "round $round: $file, stage $stage, $leaf leaves, $precision, recompute $recompute, $lanes lanes x $accumulate x $microbatch, $kind, clip $clip, $shuffle order, window $window; $ranks ranks x $threads threads, nodes '$nodes', buckets of $bucket, progress $progress"
     done ;;
   assignment-mlp) moving 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
-  order-mlp) orders 8 "${mlp[@]}" --set optimizer.clip=0.5 ;;
+  order) orders 12 "${mlp[@]}" --set train.accumulate=2 ;;
   cache) cached "${mlp[@]}" ;;
-  order-cnn) orders 12 "${cnn[@]}" --set train.accumulate=2 ;;
   assignment-cnn) moving 12 "${cnn[@]}" --set train.accumulate=2 ;;
   assignment-nodes) between 16 "${mlp[@]}" --set optimizer.clip=0.5 --set train.steps=40 ;;
   optimizers)
