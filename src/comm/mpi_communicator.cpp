@@ -17,6 +17,11 @@
 #include "topology.h"
 
 namespace lockstep::comm {
+namespace {
+
+constexpr int kGatherTag = 16385;  // of no fold's message, which may come over the same ranks
+
+}  // namespace
 
 MpiCommunicator::MpiCommunicator(const CommOptions& options) {
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
@@ -187,6 +192,50 @@ std::vector<std::byte> MpiCommunicator::gather_all(std::span<const std::byte> mi
             "MPI_Iallgatherv");
   complete(request, "a gathering");
   return all;
+}
+
+void MpiCommunicator::gather(std::span<const std::byte> mine, int root_rank,
+                             const std::function<void(int, std::span<const std::byte>)>& visit) {
+  const Presence presence(progress_thread());
+  const auto my_size = static_cast<std::int64_t>(mine.size());
+  std::vector<std::int64_t> sizes(size_);
+  MPI_Request request;
+  check_mpi(
+      MPI_Iallgather(&my_size, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, world_, &request),
+      "MPI_Iallgather");
+  complete(request, "a gathering of sizes");
+  if (rank_ != root_rank) {
+    for (const Chunk& chunk : chunks(my_size)) {
+      check_mpi(MPI_Isend(mine.data() + chunk.begin, chunk.count, MPI_BYTE, root_rank, kGatherTag,
+                          world_, &request),
+                "MPI_Isend");
+      complete(request, "the rank that gathers");
+    }
+    return;
+  }
+  std::vector<std::byte> message;
+  std::exception_ptr error;
+  for (int position = 0; position < size_; ++position) {
+    const int r = topology_.rank_at[position];
+    std::span<const std::byte> bytes = mine;
+    if (r != rank_) {
+      message.resize(sizes[r]);
+      for (const Chunk& chunk : chunks(sizes[r])) {
+        check_mpi(MPI_Irecv(message.data() + chunk.begin, chunk.count, MPI_BYTE, r, kGatherTag,
+                            world_, &request),
+                  "MPI_Irecv");
+        complete(request, "what is gathered");
+      }
+      bytes = message;
+    }
+    if (error) continue;
+    try {
+      visit(position, bytes);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
 }
 
 std::int64_t MpiCommunicator::reduce(std::int64_t value, MPI_Op op, const char* what) {

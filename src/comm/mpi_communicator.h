@@ -26,6 +26,8 @@ class MpiCommunicator final : public Communicator, public Waiter {
   void barrier() override;
   void broadcast(std::span<std::byte> bytes, int root_rank) override;
   std::vector<std::byte> gather_all(std::span<const std::byte> mine) override;
+  void gather(std::span<const std::byte> mine, int root_rank,
+              const std::function<void(int, std::span<const std::byte>)>& visit) override;
   std::int64_t min(std::int64_t value) override;
   std::int64_t max(std::int64_t value) override;
   std::unique_ptr<SharedWindow> make_window(std::size_t bytes, const std::string& purpose) override;

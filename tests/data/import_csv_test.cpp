@@ -4,8 +4,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "data/field_reader.h"
 #include "data/importers/csv_survey.h"
+#include "data/row_source.h"
 #include "files.h"
 #include "lockstep/data/import.h"
 
@@ -31,10 +31,10 @@ class ImportCsv : public ::testing::Test {
     const Manifest manifest = read_manifest(options_.out);
     const Field& f = *manifest.find(split)->find(field);
     EXPECT_EQ(size_of(f.dtype), sizeof(T));
-    const FieldReader reader(std::make_shared<const InputFile>(options_.out), f);
     std::vector<T> all(static_cast<std::size_t>(f.count * f.sample.elements()));
-    DecodedChunk kept;
-    reader.read(0, f.count, reinterpret_cast<std::byte*>(all.data()), kept);
+    KeptUnit kept;
+    open_rows(manifest, *manifest.find(split), f)
+        ->read(0, f.count, reinterpret_cast<std::byte*>(all.data()), kept);
     return all;
   }
   using Floats = std::vector<float>;
@@ -93,7 +93,7 @@ TEST_F(ImportCsv, takes_a_named_target_and_number_targets) {
   options_.target_is_class = false;
   ASSERT_EQ(import("a,b\n1.5,7\n-2,8\n"), "");
   EXPECT_EQ(values<float>("target"), (Floats{1.5F, -2}));
-  EXPECT_TRUE(read_manifest(options_.out).find("train")->find("target")->has_statistics);
+  EXPECT_TRUE(read_manifest(options_.out).find("train")->find("target")->reference.known);
   options_.target = "z";
   EXPECT_TRUE(contains_all(import("a,b\n1,2\n"), {"UserError", "a.csv", "\"z\"", "a, b"}));
 }
@@ -150,7 +150,7 @@ TEST_F(ImportCsv, refuses_options_that_make_no_sense) {
   EXPECT_TRUE(contains_all(import(good), {"UserError", "deflate"}));
   options_.deflate = 0;
   options_.format = "xml";
-  EXPECT_TRUE(contains_all(import(good), {"UserError", "\"xml\"", "idx, csv and text"}));
+  EXPECT_TRUE(contains_all(import(good), {"UserError", "\"xml\"", "idx, csv, npy"}));
   options_.format = "csv";
   options_.out = folder_ / "no" / "out.h5";
   EXPECT_TRUE(contains_all(import(good), {"UserError", "out.h5"}));

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "data/field_reader.h"
+#include "data/row_source.h"
 #include "files.h"
 #include "lockstep/data/import.h"
 
@@ -19,10 +19,9 @@ using namespace testing;
 std::vector<std::byte> all_rows(const Manifest& manifest, const std::string& split,
                                 const std::string& field) {
   const Field& f = *manifest.find(split)->find(field);
-  const FieldReader reader(std::make_shared<const InputFile>(manifest.file), f);
   std::vector<std::byte> rows(static_cast<std::size_t>(f.count) * f.sample_bytes());
-  DecodedChunk kept;
-  reader.read(0, f.count, rows.data(), kept);
+  KeptUnit kept;
+  open_rows(manifest, *manifest.find(split), f)->read(0, f.count, rows.data(), kept);
   return rows;
 }
 
@@ -107,16 +106,16 @@ TEST_F(ImportIdx, keeps_statistics_of_the_train_split) {
   for (const std::byte b : rows) sum += static_cast<int>(b);
   const double mean = sum / static_cast<double>(rows.size());
   for (const std::byte b : rows) squares += std::pow(static_cast<int>(b) - mean, 2);
-  EXPECT_TRUE(field.has_statistics);
-  EXPECT_NEAR(field.mean, mean, 1e-12 * mean);
-  EXPECT_NEAR(field.deviation, std::sqrt(squares / static_cast<double>(rows.size())), 1e-11);
+  EXPECT_TRUE(field.figures.known && field.reference == field.figures);
+  EXPECT_NEAR(field.figures.mean, mean, 1e-12 * mean);
+  EXPECT_NEAR(field.figures.deviation, std::sqrt(squares / static_cast<double>(rows.size())), 1e-11);
   EXPECT_EQ(field.role, "input");
   const auto told = nlohmann::json::parse(manifest.text);
-  EXPECT_EQ(told.at("format"), 1);
-  EXPECT_EQ(told.at("fields").at("image").at("statistics").at("count"), rows.size());
+  EXPECT_EQ(told.at("format"), 2);
+  EXPECT_EQ(field.figures.count, static_cast<std::int64_t>(rows.size()));
   int samples = 0;
-  for (const auto& split : told.at("fields").at("label").at("class_counts"))
-    for (const int n : split) samples += n;
+  for (const Split& split : manifest.splits)
+    for (const std::int64_t n : split.find("label")->figures.classes) samples += static_cast<int>(n);
   EXPECT_EQ(samples, 20);
 }
 
@@ -246,8 +245,8 @@ TEST(ImportFashion, equals_the_idx_bytes) {
   }
   // As published for the train split: mean 0.2860, deviation 0.3530 of pixels in [0, 1].
   const Field& image = *manifest.find("train")->find("image");
-  EXPECT_NEAR(image.mean / 255, 0.2860, 5e-5);
-  EXPECT_NEAR(image.deviation / 255, 0.3530, 5e-5);
+  EXPECT_NEAR(image.reference.mean / 255, 0.2860, 5e-5);
+  EXPECT_NEAR(image.reference.deviation / 255, 0.3530, 5e-5);
   const std::string text = inspect_text(options.out);
   EXPECT_TRUE(
       contains_all(text, {"train  image", "60000 x 28x28", "u8", "334 rows", "6000", "72.94"}));

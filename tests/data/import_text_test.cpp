@@ -29,6 +29,7 @@ class ImportText : public ::testing::Test {
     if (!sentence.empty()) return sentence;
     const std::string read = fmt::format(
         "/usr/bin/python3 -c \"import h5py\nfor name, split in h5py.File('{}').items():\n"
+        "  if name == 'lockstep_hashes': continue\n"
         "  t = split['tokens'][...]\n  assert t.dtype == 'u1'\n  t.tofile('{}/' + name)\"",
         options_.out.string(), folder_.path().string());
     return std::system(read.c_str()) == 0 ? "" : "h5py cannot read it";
@@ -145,7 +146,9 @@ TEST_F(ImportText, names_a_dataset_without_a_tokenizer) {
   for (const char* name : {"labels.h5", "stream_gzip.h5"})
     EXPECT_TRUE(contains_all(refusal([&] { read_tokenizer(h5py_files() / name); }),
                              {"UserError", name, "no tokenizer"}));
-  EXPECT_TRUE(contains_all(refusal([&] { make_tokenizer({"words", ""}); }),
+  EXPECT_TRUE(contains_all(refusal([&] {
+                             make_tokenizer({"words", ""});
+                           }),
                            {"DataError", "\"words\""}));
 }
 

@@ -57,6 +57,11 @@ class Communicator {
   virtual void broadcast(std::span<std::byte> bytes, int root_rank) = 0;
   // Every rank's bytes, concatenated by POSITION. Sizes may differ.
   virtual std::vector<std::byte> gather_all(std::span<const std::byte> mine) = 0;
+  // Every rank's bytes to root_rank: visit(position, bytes) is called there, in order of position.
+  // Not more than one message is in its memory. What visit throws is thrown on the root when all
+  // messages are through, so that together() may surround the call.
+  virtual void gather(std::span<const std::byte> mine, int root_rank,
+                      const std::function<void(int, std::span<const std::byte>)>& visit) = 0;
   virtual std::int64_t min(std::int64_t value) = 0;
   virtual std::int64_t max(std::int64_t value) = 0;
 

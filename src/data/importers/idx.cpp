@@ -1,128 +1,98 @@
 // IDX files (the format of MNIST): two zero bytes, a type code, the number of dimensions, each
 // dimension as 32 bits, then the elements; all big endian.
-#include <algorithm>
 #include <array>
 
-#include "../codec.h"
-#include "../elements.h"
-#include "byte_source.h"
+#include "element_rows.h"
 #include "lockstep/core/error.h"
 #include "source.h"
 
 namespace lockstep::data {
 namespace {
 
-class IdxFile {
- public:
-  explicit IdxFile(const std::filesystem::path& path) : bytes_(path) {
-    std::array<unsigned char, 4> magic{};
-    read_header(magic.data(), magic.size());
-    const auto type = type_of(magic[2]);
-    if (magic[0] != 0 || magic[1] != 0 || !type || magic[3] == 0 || magic[3] > Shape::kMaxRank + 1)
-      throw DataError("{} is no IDX file: it begins with {:02x} {:02x} {:02x} {:02x}",
-                      bytes_.path(), magic[0], magic[1], magic[2], magic[3]);
-    dtype_ = *type;
-    for (int i = 0; i < magic[3]; ++i) {
-      std::array<unsigned char, 4> b{};
-      read_header(b.data(), b.size());
-      const std::int64_t extent = std::int64_t{b[0]} << 24 | b[1] << 16 | b[2] << 8 | b[3];
-      if (extent == 0)
-        throw DataError("{}: dimension {} is 0; the file has no samples", bytes_.path(), i);
-      if (i == 0)
-        count_ = extent;
-      else
-        sample_ = sample_.append(extent);
-      if (sample_.elements() > kMostElements)
-        throw DataError(
-            "{}: its header asks for samples of more than {} elements; the file is damaged",
-            bytes_.path(), kMostElements);
-    }
-    row_.resize(static_cast<std::size_t>(sample_.elements()) * size_of(dtype_));
-  }
+constexpr std::int64_t kMostElements = 1 << 28;
 
-  std::int64_t count() const { return count_; }
-  DType dtype() const { return dtype_; }
-  const Shape& sample() const { return sample_; }
-  std::string path() const { return bytes_.path(); }
-
-  const std::byte* next() {
-    const std::size_t n = bytes_.read(row_.data(), row_.size());
-    if (n != row_.size())
-      throw DataError("{} ends in row {} of {}; get the file again", path(), done_, count_);
-    swap_bytes(row_, size_of(dtype_));
-    if (++done_ == count_) check_end();
-    return row_.data();
+std::optional<DType> type_of(unsigned char code) {
+  switch (code) {
+    case 0x08:
+      return DType::kU8;
+    case 0x09:
+      return DType::kI8;
+    case 0x0B:
+      return DType::kI16;
+    case 0x0C:
+      return DType::kI32;
+    case 0x0D:
+      return DType::kF32;
+    case 0x0E:
+      return DType::kF64;
+    default:
+      return std::nullopt;
   }
+}
 
- private:
-  static constexpr std::int64_t kMostElements = 1 << 28;
-
-  static std::optional<DType> type_of(unsigned char code) {
-    switch (code) {
-      case 0x08:
-        return DType::kU8;
-      case 0x09:
-        return DType::kI8;
-      case 0x0B:
-        return DType::kI16;
-      case 0x0C:
-        return DType::kI32;
-      case 0x0D:
-        return DType::kF32;
-      case 0x0E:
-        return DType::kF64;
-      default:
-        return std::nullopt;
-    }
+ElementRows open_file(const std::filesystem::path& path) {
+  auto bytes = open_bytes(path);
+  ElementLayout layout;
+  layout.big_endian = true;
+  const auto read_header = [&](void* out, std::size_t size) {
+    if (bytes->read_at(layout.begin, out, size) != size)
+      throw DataError("{} is no IDX file: it ends inside of its header", bytes->name());
+    layout.begin += size;
+  };
+  std::array<unsigned char, 4> magic{};
+  read_header(magic.data(), magic.size());
+  const auto type = type_of(magic[2]);
+  if (magic[0] != 0 || magic[1] != 0 || !type || magic[3] == 0 || magic[3] > Shape::kMaxRank)
+    throw DataError("{} is no IDX file: it begins with {:02x} {:02x} {:02x} {:02x}", bytes->name(),
+                    magic[0], magic[1], magic[2], magic[3]);
+  layout.dtype = *type;
+  for (int i = 0; i < magic[3]; ++i) {
+    std::array<unsigned char, 4> b{};
+    read_header(b.data(), b.size());
+    const std::int64_t extent = std::int64_t{b[0]} << 24 | b[1] << 16 | b[2] << 8 | b[3];
+    if (extent == 0)
+      throw DataError("{}: dimension {} is 0; the file has no samples", bytes->name(), i);
+    if (i == 0)
+      layout.rows = extent;
+    else
+      layout.sample = layout.sample.append(extent);
+    if (layout.sample.elements() > kMostElements)
+      throw DataError(
+          "{}: its header asks for samples of more than {} elements; the file is damaged",
+          bytes->name(), kMostElements);
   }
-  void read_header(void* out, std::size_t bytes) {
-    if (bytes_.read(out, bytes) != bytes)
-      throw DataError("{} is no IDX file: it ends inside of its header", bytes_.path());
-  }
-  void check_end() {
-    std::byte more;
-    if (bytes_.read(&more, 1) != 0)
-      throw DataError("{} has more bytes than the {} rows of its header; get the file again",
-                      path(), count_);
-  }
-
-  ByteSource bytes_;
-  DType dtype_ = DType::kU8;
-  std::int64_t count_ = 0, done_ = 0;
-  Shape sample_;
-  std::vector<std::byte> row_;
-};
+  return {std::move(bytes), layout};
+}
 
 class IdxPair final : public Source {
  public:
-  IdxPair(const std::vector<std::filesystem::path>& files, const char* split, bool classes)
-      : images_(named(files, split, 0)),
-        labels_(named(files, split, 1)),
-        classes_(classes),
-        rows_(2) {
-    if (labels_.sample().rank() != 0)
+  IdxPair(const std::vector<std::filesystem::path>& files, const char* split)
+      : images_(open_file(named(files, split, 0))), labels_(open_file(named(files, split, 1))) {
+    if (labels_.layout().sample.rank() != 0)
       throw DataError(
-          "{} has labels of {}, not one number a sample; name the images first, then the "
-          "labels",
-          labels_.path(), labels_.sample().text());
-    if (images_.count() != labels_.count())
-      throw DataError("{} has {} samples, but {} has {}", images_.path(), images_.count(),
-                      labels_.path(), labels_.count());
+          "{} has labels of {}, not one number a sample; name the images first, then the labels",
+          labels_.name(), labels_.layout().sample.text());
+    if (images_.layout().rows != labels_.layout().rows)
+      throw DataError("{} has {} samples, but {} has {}", images_.name(), images_.layout().rows,
+                      labels_.name(), labels_.layout().rows);
   }
-  const IdxFile& images() const { return images_; }
-  const IdxFile& labels() const { return labels_; }
-
-  std::int64_t samples() const override { return images_.count(); }
-  const std::vector<const std::byte*>& next() override {
-    rows_ = {images_.next(), labels_.next()};
-    double label;
-    to_doubles(labels_.dtype(), rows_[1], 1, &label);
-    if (classes_ && label < 0)
-      throw DataError("{}: row {} has the label {}; classes are numbered from 0", labels_.path(),
-                      done_, label);
-    ++done_;
-    return rows_;
+  std::int64_t samples() const override { return images_.layout().rows; }
+  void read(std::span<const std::int64_t> rows, std::span<std::byte* const> fields,
+            std::span<std::uint8_t>) override {
+    images_.read(rows, fields[0]);
+    labels_.read(rows, fields[1]);
   }
+  std::string place(std::int64_t row, std::size_t field) override {
+    return fmt::format("{}: row {}", (field == 0 ? images_ : labels_).name(), row);
+  }
+  std::vector<SourceField> fields(const ImportOptions& options) const {
+    const ElementLayout &x = images_.layout(), &y = labels_.layout();
+    SourceField image{{"image", x.dtype, x.sample}, "input", false, {}, {}, ""};
+    SourceField label{{"label", y.dtype, {}}, "target", false, {}, {}, ""};
+    settle_target(options, labels_.name(), label);
+    return {image, label};
+  }
+  const std::string& name() const { return images_.name(); }
 
  private:
   static const std::filesystem::path& named(const std::vector<std::filesystem::path>& files,
@@ -132,34 +102,19 @@ class IdxPair final : public Source {
                       split, files.size());
     return files[which];
   }
-  IdxFile images_, labels_;
-  bool classes_;
-  std::int64_t done_ = 0;
-  std::vector<const std::byte*> rows_;
+  ElementRows images_, labels_;
 };
 
 }  // namespace
 
 Sources open_idx(const ImportOptions& options) {
   Sources sources;
-  auto train = std::make_unique<IdxPair>(options.train, "train", options.target_is_class);
-  const IdxFile& images = train->images();
-  const IdxFile& labels = train->labels();
-  SourceDescription& told = sources.description;
-  told.columns = {{"image", images.dtype(), images.sample()}, {"label", labels.dtype(), {}}};
-  told.target_is_class = options.target_is_class;
-  if (options.target_is_class && is_float(labels.dtype()))
-    throw UserError("{} has labels of type {}, which are no classes; import them as numbers",
-                    labels.path(), name_of(labels.dtype()));
+  auto train = std::make_unique<IdxPair>(options.train, "train");
+  sources.description.fields = train->fields(options);
   if (!options.test.empty()) {
-    auto test = std::make_unique<IdxPair>(options.test, "test", options.target_is_class);
-    if (test->images().sample() != images.sample() || test->images().dtype() != images.dtype())
-      throw DataError("{} has samples of {} {}, but {} of {} {}", test->images().path(),
-                      name_of(test->images().dtype()), test->images().sample().text(),
-                      images.path(), name_of(images.dtype()), images.sample().text());
-    if (test->labels().dtype() != labels.dtype())
-      throw DataError("{} has labels of type {}, but {} of {}", test->labels().path(),
-                      name_of(test->labels().dtype()), labels.path(), name_of(labels.dtype()));
+    auto test = std::make_unique<IdxPair>(options.test, "test");
+    require_same_fields(sources.description.fields, train->name(), test->fields(options),
+                        test->name());
     sources.test = std::move(test);
   }
   sources.train = std::move(train);

@@ -4,12 +4,14 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "../manifest_json.h"
 #include "../manifest_text.h"
 #include "../sentencepiece.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/files.h"
 #include "lockstep/core/hash.h"
 #include "lockstep/data/tokenizer.h"
+#include "made_manifest.h"
 #include "progress.h"
 #include "source.h"
 #include "text_reader.h"
@@ -96,21 +98,14 @@ std::int64_t bytes_of(const std::vector<TextPart>& parts) {
   return bytes;
 }
 
-json names_of(const std::vector<std::filesystem::path>& files) {
-  json names = json::array();
-  for (const auto& file : files) names.push_back(file.filename().string());
-  return names;
-}
-
 std::string manifest_of(const ImportOptions& options, const Parts& parts,
                         const TokenizerModel& model, std::int64_t vocabulary,
-                        const DatasetWriter& writer) {
-  json samples, text;
+                        const DatasetWriter& writer, const Written& written) {
+  json text;
   for (const auto& split : writer.splits()) {
     const auto which = static_cast<std::size_t>(
         std::find(kSplits.begin(), kSplits.end(), split->name()) - kSplits.begin());
     const std::int64_t bytes = bytes_of(parts[which]);
-    samples[split->name()] = split->samples();
     text[split->name()] = {
         {"tokens", split->samples()},
         {"bytes", bytes},
@@ -121,21 +116,15 @@ std::string manifest_of(const ImportOptions& options, const Parts& parts,
     tokenizer["model_bytes"] = model.model.size();
     tokenizer["digest"] = hash_bytes(model.model.data(), model.model.size()).text();
   }
-  const json all{{"format", kManifestFormat},
-                 {"splits", samples},
-                 {"fields", {{"tokens", {{"role", "tokens"}, {"classes", vocabulary}}}}},
-                 {"tokenizer", tokenizer},
-                 {"text", text},
-                 {"made",
-                  {{"by", "lockstep import"},
-                   {"format", "text"},
-                   {"train", names_of(options.train)},
-                   {"val", names_of(options.val)},
-                   {"test", names_of(options.test)},
-                   {"tokenizer", std::filesystem::path(options.tokenizer).filename().string()},
-                   {"val_fraction", options.val_fraction},
-                   {"test_fraction", options.test_fraction}}}};
-  return all.dump(2, ' ', false, json::error_handler_t::replace);
+  json made = made_of(options, "text");
+  made["tokenizer"] = std::filesystem::path(options.tokenizer).filename().string();
+  json all{{"fields", {{"tokens", {{"role", "tokens"}, {"classes", vocabulary}}}}},
+           {"tokenizer", tokenizer},
+           {"text", text},
+           {"made", made}};
+  tell_splits(written, "tokens", all["fields"]["tokens"]);
+  tell_version(written, nullptr, {}, all);
+  return dump(all, 2);
 }
 
 }  // namespace
@@ -154,7 +143,8 @@ void import_text(const ImportOptions& options, const std::function<void(double)>
   std::vector<std::byte> rows;
   for (std::size_t i = 0; i < kSplits.size(); ++i) {
     if (parts[i].empty()) continue;
-    SplitWriter& split = writer.add_split(kSplits[i], SplitWriter::kGrows, {{"tokens", type, {}}});
+    SplitWriter& split = writer.add_split(
+        SplitPlan(kSplits[i], SplitPlan::kGrows, {{"tokens", type, {}}}, options));
     TextReader text(parts[i]);
     for (std::string_view piece; text.next(piece);) {
       narrow(tokenizer->encode(piece), size_of(type), rows);
@@ -167,7 +157,9 @@ void import_text(const ImportOptions& options, const std::function<void(double)>
                       kSplits[i]);
   }
   if (!model.model.empty()) writer.add_bytes(kTokenizerDataset, model.model);
-  writer.finish(manifest_of(options, parts, model, tokenizer->vocabulary(), writer));
+  const Written written = what_is_written(writer, nullptr);
+  writer.finish(manifest_of(options, parts, model, tokenizer->vocabulary(), writer, written),
+                written.hashes);
 }
 
 }  // namespace lockstep::data
