@@ -35,11 +35,13 @@ def run(order, arguments):
         sys.exit(done.stdout + done.stderr)
     said = done.stdout + done.stderr
 
-    def mean(row):  # of least, mean and largest over the ranks
-        found = re.search(rf"^ *{row} +(.*)$", said, re.M)
-        return float(found.group(1).split()[1].replace(",", ""))
+    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 
-    total, waited = mean("time, total"), mean("waiting for data")
+    def mean(row):  # of least, mean and largest over the ranks
+        found = re.search(rf"^ *{row} +[0-9.]+(?: [a-z]+)? +([0-9.]+) ?([a-z]*)", said, re.M)
+        return float(found.group(1)) * units.get(found.group(2), 1.0)
+
+    total, waited = mean("total"), mean("waiting for data")
     return 1e3 * total / arguments.steps, 1e3 * waited / arguments.steps, mean("bytes in messages") / arguments.steps
 
 
@@ -60,7 +62,6 @@ def main():
             step, waited, sent = figures[order][-1]
             print(f"round {turn + 1}: {order:7} {step:9.3f} ms a step, {waited:7.3f} ms waiting for data, {sent:12,.0f} bytes sent",
                   flush=True)
-        # Rounds stay in step: every order has one figure of each.
     for order in ORDERS:
         step, waited, sent = (statistics.median(column) for column in zip(*figures[order]))
         print(f"{order:7} {step:9.3f} ms a step, {waited:7.3f} ms waiting for data, {sent:12,.0f} bytes sent")
