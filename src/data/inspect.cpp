@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "chunk_filters.h"
 #include "hdf5.h"
 #include "links.h"
 #include "lockstep/core/error.h"
@@ -36,25 +37,6 @@ struct Stored {
   std::string filters;
   std::uint64_t bytes = 0;  // in the file
 };
-
-std::string filter_name(H5Z_filter_t filter) {
-  switch (filter) {
-    case H5Z_FILTER_DEFLATE:
-      return "deflate";
-    case H5Z_FILTER_SHUFFLE:
-      return "shuffle";
-    case H5Z_FILTER_FLETCHER32:
-      return "fletcher32";
-    case H5Z_FILTER_SZIP:
-      return "szip";
-    case H5Z_FILTER_NBIT:
-      return "nbit";
-    case H5Z_FILTER_SCALEOFFSET:
-      return "scaleoffset";
-    default:
-      return fmt::format("filter {}", filter);
-  }
-}
 
 constexpr std::size_t kMostAsked = 1000;  // pieces whose stored size is asked for
 
@@ -110,14 +92,14 @@ Row field_row(const Manifest& manifest, const Split& split, const Field& f) {
 std::string class_table(const Manifest& manifest) {
   constexpr std::int64_t kMostShown = 1000;
   std::string text;
-  const json told = manifest.text.empty() ? json::object() : json::parse(manifest.text);
+  const json whole = manifest.text.empty() ? json::object() : json::parse(manifest.text);
+  const json told = whole.value("fields", json::object());
   std::set<std::string> done;
   for (const Split& source : manifest.splits)
     for (const Field& field : source.fields) {
       if (field.classes < 1 || field.classes > kMostShown || field.role == "tokens") continue;
       if (!done.insert(field.name).second) continue;
-      const json names = told.value(json::json_pointer("/fields/" + field.name + "/class_names"),
-                                    json::array());
+      const json names = told.value(field.name, json::object()).value("class_names", json::array());
       Row header{field.name};
       for (const Split& split : manifest.splits) header.push_back(split.name);
       std::vector<Row> rows{header};
@@ -199,12 +181,20 @@ std::string figures_text(const Manifest& manifest) {
   return text;
 }
 
+// By which way each field is read, and why not by a shorter one.
+std::string way_of(const Manifest& manifest, const Split& split, const Field& field) {
+  try {
+    return open_units(manifest, split, field)->way();
+  } catch (const DataError& error) {
+    return fmt::format("cannot be read: {}", error.what());
+  }
+}
+
 std::string ways_text(const Manifest& manifest) {
   std::string text;
   for (const Split& split : manifest.splits)
     for (const Field& field : split.fields)
-      text += fmt::format("{} {}: {}\n", split.name, field.name,
-                          open_units(manifest, split, field)->way());
+      text += fmt::format("{} {}: {}\n", split.name, field.name, way_of(manifest, split, field));
   return text;
 }
 

@@ -1,5 +1,6 @@
 #include "manifest_json.h"
 
+#include <limits>
 #include <span>
 
 namespace lockstep::data {
@@ -13,6 +14,17 @@ json shape_json(const Shape& shape) {
 
 Shape shape_from(const json& j) {
   return Shape(std::span<const std::int64_t>(j.get<std::vector<std::int64_t>>()));
+}
+
+// JSON has no infinity: what overflowed is null, and read as what is no number.
+double number_from(const json& j) {
+  return j.is_null() ? std::numeric_limits<double>::quiet_NaN() : j.get<double>();
+}
+
+std::vector<double> numbers_from(const json& list) {
+  std::vector<double> numbers;
+  for (const json& j : list) numbers.push_back(number_from(j));
+  return numbers;
 }
 
 json transform_json(const Transform& t) {
@@ -109,7 +121,7 @@ Figures figures_from(const json& j) {
   f.known = true;
   f.count = j.value("count", std::int64_t{0});
   f.not_finite = j.value("not_finite", std::int64_t{0});
-  f.mean = j.at("mean"), f.deviation = j.at("deviation");
+  f.mean = number_from(j.at("mean")), f.deviation = number_from(j.at("deviation"));
   f.minimum = j.at("minimum"), f.maximum = j.at("maximum");
   if (j.contains("histogram")) {
     const json& h = j["histogram"];
@@ -117,8 +129,8 @@ Figures figures_from(const json& j) {
     f.histogram = h.at("counts").get<std::vector<std::int64_t>>();
   }
   if (j.contains("channels")) {
-    f.channel_mean = j["channels"].at("mean").get<std::vector<double>>();
-    f.channel_deviation = j["channels"].at("deviation").get<std::vector<double>>();
+    f.channel_mean = numbers_from(j["channels"].at("mean"));
+    f.channel_deviation = numbers_from(j["channels"].at("deviation"));
   }
   if (j.contains("classes")) f.classes = j["classes"].get<std::vector<std::int64_t>>();
   return f;
