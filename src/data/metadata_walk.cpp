@@ -14,11 +14,13 @@
 #include <set>
 #include <utility>
 
+#include "dataset_header.h"
 #include "hdf5.h"
 #include "links.h"
+#include "sources.h"
 #include "lockstep/core/error.h"
 #include "lockstep/data/probe.h"
-#include "manifest_text.h"
+#include "sources.h"
 #include "stored_dataset.h"
 
 namespace lockstep::data {
@@ -56,7 +58,6 @@ class MetadataWalk {
     folder_ = fs::absolute(path).parent_path();
     {
       Hdf5Lock lock;
-      attempt([&] { text_attribute(file->id(), kManifestAttribute, path.string()); });
       const Handle root(H5Gopen2(file->id(), "/", H5P_DEFAULT), H5Gclose);
       if (root) walk_group(root.get(), "");
     }
@@ -75,6 +76,7 @@ class MetadataWalk {
   // By hard links alone: they lead to all that is in the file.
   void walk_group(hid_t group, const std::string& path) {
     ++counts_.groups;
+    read_texts(group);
     std::vector<std::pair<std::string, H5L_type_t>> links;
     const auto add = [](hid_t, const char* name, const H5L_info_t* info, void* list) -> herr_t {
       static_cast<decltype(links)*>(list)->emplace_back(name, info->type);
@@ -94,6 +96,20 @@ class MetadataWalk {
       if (info.type == H5O_TYPE_GROUP) walk_group(object.get(), child);
       if (info.type == H5O_TYPE_DATASET) datasets_.push_back(child);
     }
+    hdf5_reason();
+  }
+
+  // The texts of attributes, which lie in heaps of the file.
+  static void read_texts(hid_t object) {
+    std::vector<std::string> names;
+    const auto add = [](hid_t, const char* name, const H5A_info_t*, void* list) -> herr_t {
+      static_cast<std::vector<std::string>*>(list)->emplace_back(name);
+      return 0;
+    };
+    hsize_t start = 0;
+    H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &start, add, &names);
+    for (const std::string& name : names)
+      attempt([&] { text_attribute(object, name.c_str(), ""); });
     hdf5_reason();
   }
 
@@ -125,6 +141,10 @@ class MetadataWalk {
     {
       Hdf5Lock lock;
       const Handle dataset = open_located(*file, path);
+      if (dataset) {
+        read_texts(dataset.get());
+        attempt([&] { read_header(dataset.get(), file->path().string(), path); });
+      }
       const Handle creation(dataset ? H5Dget_create_plist(dataset.get()) : -1, H5Pclose);
       if (creation) {
         H5D_fill_value_t fill;

@@ -165,10 +165,10 @@ class Campaign {
     const Case c = draw_case(a_.seed, index, bases_);
     ++table_[bases_[c.base].name][outcome];
     ++kinds_[c.kind_name()][outcome];
-    if (outcome != "FAILED") return;
-    ++failures_;
-    std::printf("case %lld, %s, %s: %s\n", static_cast<long long>(index),
-                bases_[c.base].name.c_str(), c.kind_name(), text.c_str());
+    if (outcome == "FAILED") ++failures_;
+    if (outcome != "FAILED" && !outcome.ends_with("_in_walk")) return;
+    std::printf("case %lld, %s, %s: %s %s\n", static_cast<long long>(index),
+                bases_[c.base].name.c_str(), c.kind_name(), outcome.c_str(), text.c_str());
     std::fflush(stdout);
   }
 

@@ -107,6 +107,11 @@ for name, deflate in (("imported", 0), ("imported_gzip", 4)):
                     folder / f"{name}.h5"], check=True)
     base(name, f"{name}.h5")
 
+# Hashes of a file that is not ours, beside it.
+write("sealed", chunks=CHUNKS)
+subprocess.run([program, "--quiet", "inspect", "--seal", folder / "sealed.h5"], check=True)
+base("sealed", "sealed.h5", "sealed.h5.lockstep.h5")
+
 (folder / "run.toml").write_text(
     "[model]\npreset = \"mlp\"\nhidden = [8]\n[train]\nbatch = 16\nlanes = 4\nsteps = 12\n"
     "[data]\nnormalise = \"none\"\nmax_skipped = 0.5\n[optimizer]\nlr = 1e-3\n")
