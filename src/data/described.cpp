@@ -3,9 +3,11 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <map>
 
 #include "dataset_header.h"
 #include "lockstep/core/error.h"
+#include "sources.h"
 
 namespace lockstep::data {
 namespace {
@@ -257,7 +259,8 @@ void drop_empty_pieces(Field& field) {
 }
 
 std::int32_t FileTable::number(const std::filesystem::path& file) {
-  const auto [known, added] = numbers_.try_emplace(file, static_cast<std::int32_t>(files_.size()));
+  const auto [known, added] =
+      numbers_.try_emplace(file.string(), static_cast<std::int32_t>(files_.size()));
   if (added) files_.push_back(file);
   return known->second;
 }

@@ -2,9 +2,9 @@
 // which order. Knows no splits and no rows.
 #pragma once
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "links.h"
@@ -23,7 +23,7 @@ class FileTable {
 
  private:
   std::vector<std::filesystem::path> files_;
-  std::map<std::filesystem::path, std::int32_t> numbers_;
+  std::unordered_map<std::string, std::int32_t> numbers_;
 };
 
 // All fields have the same number of samples, in every file: a field of layout kSample stands for

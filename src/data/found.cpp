@@ -6,6 +6,7 @@
 #include "hash_store.h"
 #include "lockstep/core/error.h"
 #include "manifest_text.h"
+#include "sources.h"
 
 namespace lockstep::data {
 namespace {

@@ -49,9 +49,8 @@ std::vector<std::string> names_in(const Located& group);
 // is opened so that HDF5 seeks them in the folder of its file. The caller holds the lock.
 Handle open_located(const InputFile& file, const std::string& path);
 
-// The other files that HDF5 will open to read this dataset: sources of a virtual one, external
-// storage. Throws UserError for one out of reach, DataError for a source that is not there: HDF5
-// would take the fill value for its samples. Takes the lock.
-void check_sources(const Located& dataset, const Reach& reach);
+// The folder of a file, and where a name that the file has is sought.
+std::filesystem::path folder_of(const InputFile& file);
+std::filesystem::path seen_from(const InputFile& file, const std::string& name);
 
 }  // namespace lockstep::data

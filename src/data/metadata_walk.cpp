@@ -17,7 +17,6 @@
 #include "dataset_header.h"
 #include "hdf5.h"
 #include "links.h"
-#include "sources.h"
 #include "lockstep/core/error.h"
 #include "lockstep/data/probe.h"
 #include "sources.h"

@@ -5,11 +5,12 @@
 #include "dataset_header.h"
 #include "dataset_rows.h"
 #include "lockstep/core/error.h"
+#include "sources.h"
 
 namespace lockstep::data {
 namespace {
 
-void check_alike(const Manifest& manifest, const Field& field, const Located& at) {
+void check_alike(const Field& field, const Located& at) {
   const std::string where = at.file->path().string();
   DatasetHeader header;
   {
@@ -22,17 +23,18 @@ void check_alike(const Manifest& manifest, const Field& field, const Located& at
   apply_header(header, where, at.path, told);
   if (told.dtype == field.dtype && told.sample == field.sample) return;
   throw DataError(
-      "{}: dataset {} is a sample of {} {}, but those of the field {} are of {} {}, as in {}",
+      "{}: dataset {} is a sample of {} {}, but those of the field {} are of {} {}, as in the "
+      "first "
+      "file",
       where, at.path, name_of(told.dtype), told.sample.text(), field.name, name_of(field.dtype),
-      field.sample.text(), manifest.files.front().string());
+      field.sample.text());
 }
 
-Manifest files_of(const Manifest& manifest) {
-  Manifest files;
-  files.files = manifest.files;
-  files.follow = manifest.follow;
-  files.storage = manifest.storage;
-  return files;
+std::vector<std::string> names_of(const std::vector<std::filesystem::path>& files) {
+  std::vector<std::string> names;
+  names.reserve(files.size());
+  for (const auto& file : files) names.push_back(file.string());
+  return names;
 }
 
 // All rows of a piece that is one sample are that sample.
@@ -42,26 +44,26 @@ std::int64_t row_in(const Field& field, std::int64_t row) {
 
 }  // namespace
 
-std::shared_ptr<const UnitSource> open_piece(const Manifest& manifest, const Reach& reach,
-                                             const Field& field, const Piece& piece) {
-  const auto& name = manifest.files.at(static_cast<std::size_t>(piece.file));
+std::shared_ptr<const UnitSource> open_piece(const std::filesystem::path& file, const Reach& reach,
+                                             const StorageTable* storage, const Field& field,
+                                             const Piece& piece) {
   Piece one = piece;
   if (field.layout == Layout::kSample) one.samples = 1;
-  if (manifest.storage && manifest.storage->find(piece.file, piece.path))
-    return open_dataset(manifest.storage.get(), open_input(name, InputFile::Hdf5::kWhenNeeded), one,
-                        field);
-  const auto at = locate(open_input(name), piece.path, reach);
+  if (storage != nullptr && storage->find(piece.file, piece.path))
+    return open_dataset(storage, open_input(file, InputFile::Hdf5::kWhenNeeded), one, field);
+  const auto at = locate(open_input(file), piece.path, reach);
   if (!at)
-    throw DataError("{}: there is no dataset {} for the field {}", name.string(), piece.path,
+    throw DataError("{}: there is no dataset {} for the field {}", file.string(), piece.path,
                     field.name);
-  if (!is_checked(field)) check_alike(manifest, field, *at);
+  if (!is_checked(field)) check_alike(field, *at);
   check_sources(*at, reach);
   one.path = at->path;
   return open_dataset(nullptr, at->file, one, field);
 }
 
 PiecedRows::PiecedRows(const Manifest& manifest, const Field& field)
-    : files_(files_of(manifest)),
+    : files_(names_of(manifest.files)),
+      storage_(manifest.storage),
       field_(field),
       reach_(manifest.follow, manifest.files),
       first_row_{0},
@@ -139,7 +141,9 @@ std::shared_ptr<const UnitSource> PiecedRows::open(std::size_t piece) const {
       return open_.front().rows;
     }
   }
-  auto rows = open_piece(files_, reach_, field_, field_.pieces[piece]);
+  const Piece& wanted = field_.pieces[piece];
+  auto rows = open_piece(files_.at(static_cast<std::size_t>(wanted.file)), reach_, storage_.get(),
+                         field_, wanted);
   std::shared_ptr<const UnitSource> last;  // closed without the mutex
   const std::scoped_lock lock(mutex_);
   if (const auto known = known_.find(piece); known != known_.end()) return known->second->rows;

@@ -14,10 +14,11 @@
 
 namespace lockstep::data {
 
-// One piece of a field, with the links on its path followed. Throws DataError for one that is not
-// there, or not like the field's others.
-std::shared_ptr<const UnitSource> open_piece(const Manifest& manifest, const Reach& reach,
-                                             const Field& field, const Piece& piece);
+// One piece of a field, in `file`, with the links on its path followed. Throws DataError for one
+// that is not there, or not like the field's others.
+std::shared_ptr<const UnitSource> open_piece(const std::filesystem::path& file, const Reach& reach,
+                                             const StorageTable* storage, const Field& field,
+                                             const Piece& piece);
 
 // Whether rank 0 has looked into all datasets of a field when it read the manifest. Others are
 // checked when they are first read.
@@ -46,7 +47,8 @@ class PiecedRows final : public UnitSource {
   std::size_t piece_of(std::int64_t row) const;
   std::shared_ptr<const UnitSource> open(std::size_t piece) const;
 
-  Manifest files_;  // without splits
+  std::vector<std::string> files_;  // a path takes ten times the memory
+  std::shared_ptr<const StorageTable> storage_;
   Field field_;
   Reach reach_;
   std::size_t row_bytes_;

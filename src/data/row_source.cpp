@@ -76,7 +76,9 @@ std::shared_ptr<const UnitSource> open_units(const Manifest& manifest, const Spl
     Field rows = field;
     if (rows.sequence > 0) rows.sample = {};  // of the stream
     rows.sequence = 0;
-    units = open_piece(manifest, Reach(manifest.follow, manifest.files), rows, rows.pieces.front());
+    const Piece& piece = rows.pieces.front();
+    units = open_piece(manifest.files.at(static_cast<std::size_t>(piece.file)),
+                       Reach(manifest.follow, manifest.files), manifest.storage.get(), rows, piece);
   } else {
     units = std::make_shared<const PiecedRows>(manifest, field);
   }

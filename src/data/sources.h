@@ -1,0 +1,12 @@
+// Other files that HDF5 opens by itself to read a dataset: sources of a virtual one, external
+// storage. Knows no fields.
+#pragma once
+#include "links.h"
+
+namespace lockstep::data {
+
+// Throws UserError for one out of reach, DataError for a source that is not there: HDF5 would take
+// the fill value for its samples. Takes the lock.
+void check_sources(const Located& dataset, const Reach& reach);
+
+}  // namespace lockstep::data
