@@ -2,30 +2,30 @@
 
 #include <fmt/format.h>
 
+#include "data/chunk_filters.h"
 #include "data/hdf5.h"
 
 namespace lockstep::data {
 
-// Numbers: HDF5's own, and those registered at https://github.com/HDFGroup/hdf5_plugins.
 std::vector<Filter> known_filters() {
   struct Known {
     const char* name;
-    H5Z_filter_t number;
+    std::int32_t number;
   };
-  constexpr Known kKnown[] = {{"deflate (gzip)", H5Z_FILTER_DEFLATE},
-                              {"shuffle", H5Z_FILTER_SHUFFLE},
-                              {"fletcher32", H5Z_FILTER_FLETCHER32},
-                              {"szip", H5Z_FILTER_SZIP},
-                              {"bzip2", 307},
-                              {"lzf", 32000},
-                              {"blosc", 32001},
-                              {"lz4", 32004},
-                              {"zfp", 32013},
-                              {"zstd", 32015}};
+  constexpr Known kKnown[] = {{"deflate (gzip)", kDeflate},
+                              {"shuffle", kShuffle},
+                              {"fletcher32", kFletcher32},
+                              {"szip", kSzip},
+                              {"bzip2", kBzip2},
+                              {"lzf", kLzf},
+                              {"blosc", kBlosc},
+                              {"lz4", kLz4},
+                              {"zfp", kZfp},
+                              {"zstd", kZstd}};
   const Hdf5Lock lock;
   std::vector<Filter> filters;
   for (const Known& known : kKnown) {
-    filters.push_back({known.name, H5Zfilter_avail(known.number) > 0});
+    filters.push_back({known.name, undone_here(known.number) || H5Zfilter_avail(known.number) > 0});
     hdf5_reason();  // of what is not there
   }
   return filters;

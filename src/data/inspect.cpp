@@ -152,7 +152,8 @@ std::string version_lines(const Manifest& manifest) {
 // A histogram in one line: eight heights, and a dot for parts that are empty.
 std::string bars(const std::vector<std::int64_t>& counts) {
   static constexpr std::array kBars{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  const std::int64_t most = std::max<std::int64_t>(*std::max_element(counts.begin(), counts.end()), 1);
+  const std::int64_t most =
+      std::max<std::int64_t>(*std::max_element(counts.begin(), counts.end()), 1);
   std::string text;
   for (const std::int64_t n : counts)
     text += n == 0 ? "." : kBars[static_cast<std::size_t>((n * 8 - 1) / most)];
@@ -227,7 +228,8 @@ std::string inspect_text(const Description& description, bool verbose) {
   for (const Split& split : manifest.splits)
     for (const Field& field : split.fields) rows.push_back(field_row(manifest, split, field));
   double size = 0;
-  for (const auto& file : manifest.files) size += static_cast<double>(std::filesystem::file_size(file));
+  for (const auto& file : manifest.files)
+    size += static_cast<double>(std::filesystem::file_size(file));
   const char* origin = manifest.text.empty() ? "a foreign HDF5 file" : "a dataset file of lockstep";
   std::string text =
       fmt::format("{}: {}, {}\n{}\n{}\n{}{}", manifest.name(), origin, bytes_text(size),

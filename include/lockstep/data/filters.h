@@ -1,4 +1,4 @@
-// Which compressed files this installation of HDF5 can read.
+// Which compressed files this build and its installation of HDF5 can read.
 #pragma once
 #include <string>
 #include <vector>
