@@ -123,6 +123,8 @@ def random_transform(shape):
 for dtype in TYPES:
     case(dtype, (3, 5), {})
     case(dtype, (4, 5, 3), {"axes": [2, 0, 1], "crop": [2, 3], "flip": [0, 2], "crop_random": True}, random_draw())
+case("u1", (3, 2, 1501), {"axes": [1, 2, 0]}, shift=[1, 2, 3], factor=[2, 3, 4])
+case("f4", (5, 700, 2), {"axes": [2, 1, 0], "flip": [0, 1]}, random_draw())
 for shape, round_ in itertools.product(SHAPES, range(12)):
     t, channels = random_transform(shape)
     draw = random_draw() if round_ % 3 else None

@@ -23,8 +23,8 @@ using testing::refusal;
 const testing::fs::path& cases_folder() {
   static const testing::TemporaryFolder folder;
   static const bool made = [] {
-    const std::string command = fmt::format("/usr/bin/python3 {} {}", LOCKSTEP_MAKE_TRANSFORMS,
-                                            folder.path().string());
+    const std::string command =
+        fmt::format("/usr/bin/python3 {} {}", LOCKSTEP_MAKE_TRANSFORMS, folder.path().string());
     return std::system(command.c_str()) == 0;
   }();
   EXPECT_TRUE(made);
@@ -73,8 +73,7 @@ TEST(Transforms, are_what_numpy_makes_of_the_same_samples) {
                 static_cast<float>(t.offset), c["shift"].get<std::vector<float>>(),
                 c["factor"].get<std::vector<float>>()});
     Draw draw;
-    if (!c["draw"].empty())
-      draw = {c["draw"][0], c["draw"][1], c["draw"][2], c["draw"][3]};
+    if (!c["draw"].empty()) draw = {c["draw"][0], c["draw"][1], c["draw"][2], c["draw"][3]};
     const auto count = c["count"].get<std::int64_t>();
     const auto stored = file_bytes(folder / fmt::format("{}.stored", i));
     const auto expected = file_bytes(folder / fmt::format("{}.seen", i));
@@ -105,10 +104,11 @@ TEST(Transforms, log1p_is_right_to_one_unit_in_the_last_place) {
     const float negative = -std::bit_cast<float>(bits);
     if (negative > -1) check(negative);
   }
-  for (const float x : {-0.5F, -0.2928932F, 0.4142135F, 0.41421357F, 1.0F, -0x1.FFFFFEp-1F}) check(x);
-  for (const float x : {-1.0F, -1.5F, -std::numeric_limits<float>::max(),
-                        std::numeric_limits<float>::quiet_NaN(),
-                        std::numeric_limits<float>::infinity()})
+  for (const float x : {-0.5F, -0.2928932F, 0.4142135F, 0.41421357F, 1.0F, -0x1.FFFFFEp-1F})
+    check(x);
+  for (const float x :
+       {-1.0F, -1.5F, -std::numeric_limits<float>::max(), std::numeric_limits<float>::quiet_NaN(),
+        std::numeric_limits<float>::infinity()})
     EXPECT_TRUE(std::isnan(log_1_plus(x))) << x;
 }
 
@@ -148,6 +148,8 @@ TEST(Transforms, that_do_not_fit_are_refused_with_the_field_and_its_shape) {
   EXPECT_TRUE(contains_all(said({.crop = {4}}), {"crop = [4]", "'mask'", "3x5x7"}));
   EXPECT_TRUE(contains_all(said({.axes = {2, 1, 0}, .crop = {7, 6}}), {"crop", "7x5x3"}));
   EXPECT_TRUE(contains_all(said({.crop = {1, 1, 1, 1}}), {"crop = [1, 1, 1, 1]"}));
+  EXPECT_TRUE(contains_all(said({.crop = {2, 0}}), {"crop = [2, 0]"}));
+  EXPECT_TRUE(contains_all(said({.flip = {-1}}), {"flip = [-1]"}));
   EXPECT_TRUE(contains_all(said({.crop_random = true}), {"crop_random", "'mask'"}));
   EXPECT_TRUE(contains_all(said({.flip = {3}}), {"flip = [3]", "from 0 to 2"}));
   EXPECT_TRUE(contains_all(said({.flip = {1, 1}}), {"flip = [1, 1]"}));

@@ -229,8 +229,11 @@ END
   for ranks in 2 3; do
     same "$reference" "$(good $ranks train "$folder/run.toml" --set run.threads=$((4 - ranks)))" "$ranks ranks"
   done
+  same "$reference" "$(good 3 train "$folder/run.toml" --set assignment.kind=queue)" "lanes that move"
   good 3 train "$folder/run.toml" --set "checkpoint.dir=$folder/two" --stop-after 11
   same "$reference" "$(good 2 train "$folder/run.toml" --set "checkpoint.dir=$folder/two" --resume)" "resumed in an epoch"
+  same "$(good 1 train "$folder/run.toml" --set data.shuffle=full)" "$(good 3 train "$folder/run.toml" --set data.shuffle=full)" \
+    "all samples permuted, on 1 and 3 ranks"
   # Another crop is another run.
   [ "$(good 2 train "$folder/run.toml" --set train.seed=2)" != "$reference" ] || fail "the seed draws nothing"
   run 0 eval "$folder/one"
