@@ -24,15 +24,17 @@ void SkippedSamples::ended(const Stretch& stretch) {
   if ((stretch.step - stretch.steps) / epoch == stretch.step / epoch) return;
   const std::int64_t all = over_all_ranks(), now = all - told_;
   told_ = all;
-  if (now == 0) return;
   const std::int64_t samples = epoch * observed_.run.train.batch;
-  log::info("{} samples were skipped by step {} that could not be trusted, {:.3g} % of an epoch",
+  if (now > 0)
+    log::info("{} samples were skipped by step {} that could not be trusted, {:.3g} % of an epoch",
             now, stretch.step, 100.0 * static_cast<double>(now) / static_cast<double>(samples));
-  if (static_cast<double>(now) > observed_.run.data.max_skipped * static_cast<double>(samples))
+  // Of the epochs so far and the one whose windows are read ahead.
+  const double read = static_cast<double>((++epochs_ + 1) * samples);
+  if (static_cast<double>(all) > observed_.run.data.max_skipped * read)
     throw DataError(
-        "{} of {} samples could not be trusted, more than data.max_skipped = {} of them; "
-        "`lockstep inspect --check` names the first: clean the data, or raise the limit",
-        now, samples, observed_.run.data.max_skipped);
+        "{} samples could not be trusted in {} epochs of {}, more than data.max_skipped = {} of "
+        "them; `lockstep inspect --check` names the first: clean the data, or raise the limit",
+        all, epochs_, samples, observed_.run.data.max_skipped);
 }
 
 std::vector<std::string> SkippedSamples::report() {

@@ -18,6 +18,7 @@ class SkippedSamples final : public Observer {
   std::int64_t over_all_ranks() const;  // collective
   Observed observed_;
   std::int64_t told_ = 0;  // of them, in the epochs before
+  std::int64_t epochs_ = 0;
 };
 
 }  // namespace lockstep::train

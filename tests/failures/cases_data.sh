@@ -67,3 +67,27 @@ case_label_out_of_range() {
   train 2 "data.path=$work/label.h5" model.outputs=10
   succeeds
 }
+# A sample that cannot be trusted gives way to the same one on any number of ranks, and is counted.
+case_skipped_samples() {
+  local expected=
+  for ranks in 0 1 3; do
+    train $ranks "data.path=$work/nan.h5" data.on_error=skip
+    succeeds
+    grep -q 'row 217' "$err" || fail "the skipped sample was not named"
+    grep -qE 'skipped that could not be trusted: [1-9]' "$out" || fail "it was not counted"
+    [ -n "$expected" ] || expected=$(digest)
+    same "$expected" "$(digest)" "on $ranks ranks"
+  done
+  train 2 "data.path=$work/nan.h5" data.on_error=skip data.max_skipped=0
+  says 3 'data\.max_skipped' '384'
+}
+# While it is read, a file becomes shorter: an error that no skipping hides.
+case_data_vanish() {
+  for way in stop skip; do
+    cp "$work/good.h5" "$folder/shrinks.h5"
+    : > "$out"
+    (until grep -q 'step [0-9]' "$out"; do sleep 0.1; done; truncate -s 3000 "$folder/shrinks.h5") &
+    train 2 "data.path=$folder/shrinks.h5" "data.on_error=$way" train.steps=10000000 log.every=0.5
+    says 3 'shrinks\.h5' '/train/' 'shorter'
+  done
+}
