@@ -17,8 +17,8 @@ namespace {
 
 // Parts of a field that are measured apart and merged in order, on however many ranks.
 constexpr std::int64_t kParts = 64;
-constexpr std::int64_t kPartBytes = 4 << 20;       // of a small field fewer
-constexpr std::int64_t kMostMoments = 1 << 20;     // of all parts together: 24 MiB
+constexpr std::int64_t kPartBytes = 4 << 20;          // of a small field fewer
+constexpr std::int64_t kMostMoments = 1 << 20;        // of all parts together: 24 MiB
 constexpr std::int64_t kMostMeasuredBlock = 1 << 20;  // floats that are converted at once
 
 // Mean and deviation of each channel over pixels [count, channels]; what is not finite is left out.

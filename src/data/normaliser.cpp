@@ -14,9 +14,8 @@ struct Line {
 
 // What the file's statistics, of stored values, say of values after log1p, scale and offset.
 bool told_by_statistics(const Field& field, Normalise normalise) {
-  return field.reference.known &&
-         (normalise == Normalise::kUnit ||
-          (normalise == Normalise::kStandard && !field.transform.log1p));
+  return field.reference.known && (normalise == Normalise::kUnit ||
+                                   (normalise == Normalise::kStandard && !field.transform.log1p));
 }
 
 // Before normalisation.
@@ -32,7 +31,8 @@ SeenRange range_of(const Field& field) {
 Line line_of(const Field& field, Normalise normalise) {
   const Transform& t = field.transform;
   if (normalise == Normalise::kStandard)
-    return {field.reference.mean * t.scale + t.offset, field.reference.deviation * std::fabs(t.scale)};
+    return {field.reference.mean * t.scale + t.offset,
+            field.reference.deviation * std::fabs(t.scale)};
   const SeenRange range = range_of(field);
   return {range.minimum, range.maximum - range.minimum};
 }
