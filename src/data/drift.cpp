@@ -12,8 +12,8 @@
 namespace lockstep::data {
 namespace {
 
-constexpr int kGroups = 10;          // deciles
-constexpr double kLeastShare = 1e-4; // of a group, in the index's logarithm
+constexpr int kGroups = 10;           // deciles
+constexpr double kLeastShare = 1e-4;  // of a group, in the index's logarithm
 // Parts of B's histogram may be so much wider than those of A's: fewer parts tell too little.
 constexpr double kMostWidening = 4;
 
@@ -36,7 +36,9 @@ Pair common_parts(const Figures& a, const Figures& b) {
   const double width = std::max(width_of(a), width_of(b));
   std::map<double, std::pair<double, double>> parts;  // by place
   for (int i = 0; i < Figures::kParts; ++i) {
-    const auto place = [&](const Figures& f) { return std::floor((f.low + i * width_of(f)) / width); };
+    const auto place = [&](const Figures& f) {
+      return std::floor((f.low + i * width_of(f)) / width);
+    };
     const auto at = static_cast<std::size_t>(i);
     if (a.histogram[at] > 0) parts[place(a)].first += static_cast<double>(a.histogram[at]);
     if (b.histogram[at] > 0) parts[place(b)].second += static_cast<double>(b.histogram[at]);
@@ -155,15 +157,14 @@ std::string drift_text(std::span<const Drift> drifts, const DriftLimits& limits)
     split = std::max(split, drift.split.size());
     field = std::max(field, drift.field.size());
   }
-  std::string text = fmt::format("{:<{}}  {:<{}}  {:>9}  {:>9}\n", "split", split, "field", field,
-                                 "PSI", "KS");
+  std::string text =
+      fmt::format("{:<{}}  {:<{}}  {:>9}  {:>9}\n", "split", split, "field", field, "PSI", "KS");
   for (const Drift& drift : drifts) {
     const bool good = is_within(drift, limits);
     text += fmt::format("{:<{}}  {:<{}}", drift.split, split, drift.field, field);
-    text += drift.remark.empty()
-                ? fmt::format("  {:>9.4f}  {:>9.4f}{}\n", drift.index, drift.distance,
-                              good ? "" : "  past a limit")
-                : fmt::format("  {:>9}  {:>9}  {}\n", "-", "-", drift.remark);
+    text += drift.remark.empty() ? fmt::format("  {:>9.4f}  {:>9.4f}{}\n", drift.index,
+                                               drift.distance, good ? "" : "  past a limit")
+                                 : fmt::format("  {:>9}  {:>9}  {}\n", "-", "-", drift.remark);
   }
   return text + fmt::format("limits: PSI {:g}, KS {:g}: {}", limits.index, limits.distance,
                             within(drifts, limits) ? "no drift past them" : "drift past them");
@@ -180,7 +181,8 @@ void add_histograms(comm::Communicator& communicator, Manifest& manifest) {
         const auto source = open_rows(manifest, split, field);
         const auto row_bytes = static_cast<std::int64_t>(field.sample_bytes());
         const std::int64_t step = std::max<std::int64_t>(kScanBytes / row_bytes, 1);
-        std::vector<std::byte> rows(static_cast<std::size_t>(std::min(step, field.count) * row_bytes));
+        std::vector<std::byte> rows(
+            static_cast<std::size_t>(std::min(step, field.count) * row_bytes));
         KeptUnit kept;
         for (std::int64_t block = rank; block * step < field.count; block += ranks) {
           const std::int64_t count = std::min(step, field.count - block * step);
@@ -193,7 +195,8 @@ void add_histograms(comm::Communicator& communicator, Manifest& manifest) {
       for (int from = 0; from < communicator.size(); ++from) {
         std::size_t bytes = mine.size();
         comm::broadcast_value(communicator, bytes, from);
-        std::vector<std::byte> theirs = from == communicator.rank() ? mine : std::vector<std::byte>(bytes);
+        std::vector<std::byte> theirs =
+            from == communicator.rank() ? mine : std::vector<std::byte>(bytes);
         communicator.broadcast(theirs, from);
         all.merge(theirs);
       }

@@ -167,8 +167,8 @@ class Walk {
     posix_spawnattr_setflags(
         &attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     pid_t child = 0;
-    const int error = ::posix_spawn(&child, words[0].c_str(), &files, &attributes,
-                                    arguments.data(), environment.data());
+    const int error = ::posix_spawn(&child, words[0].c_str(), &files, &attributes, arguments.data(),
+                                    environment.data());
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     if (error == 0) child_ = child;
@@ -271,8 +271,7 @@ void probe(std::span<const fs::path> files, Follow follow, double seconds) {
   if (state().program.empty() || seconds <= 0) return;
   const std::vector<Target> targets = files_to_walk(files, seconds);
   if (targets.empty()) return;
-  const std::size_t count =
-      std::clamp<std::size_t>(targets.size() / kFilesPerWalk, 1, kMostWalks);
+  const std::size_t count = std::clamp<std::size_t>(targets.size() / kFilesPerWalk, 1, kMostWalks);
   std::vector<std::unique_ptr<Walk>> walks;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t begin = targets.size() * i / count, end = targets.size() * (i + 1) / count;

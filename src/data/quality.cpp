@@ -24,8 +24,8 @@ constexpr std::int64_t kNowhere = INT64_MAX;
 // What one field of a split has; of all ranks after share().
 struct FieldFacts {
   std::int64_t missing = 0, infinite = 0, first_bad = kNowhere;
-  std::vector<std::uint8_t> varies;      // by element of a sample: not as in sample 0
-  std::vector<std::int64_t> classes;     // samples of each
+  std::vector<std::uint8_t> varies;   // by element of a sample: not as in sample 0
+  std::vector<std::int64_t> classes;  // samples of each
 };
 
 struct SplitFacts {
@@ -37,7 +37,9 @@ bool is_stream(const Field& field) { return field.role == "tokens"; }
 class Reader {  // of the samples [begin, end) of a split
  public:
   Reader(const Manifest& manifest, const Split& split, std::int64_t split_index)
-      : split_(split), split_index_(split_index), facts_{std::vector<FieldFacts>(split.fields.size())} {
+      : split_(split),
+        split_index_(split_index),
+        facts_{std::vector<FieldFacts>(split.fields.size())} {
     std::int64_t sample = 0;
     for (const Field& field : split.fields) {
       rows_.push_back(open_rows(manifest, split, field));
@@ -60,8 +62,8 @@ class Reader {  // of the samples [begin, end) of a split
           const std::size_t bytes = split_.fields[f].sample_bytes();
           parts[f] = hash_bytes(buffers_[f].data() + static_cast<std::size_t>(i) * bytes, bytes);
         }
-        hashes.push_back({hash_bytes(parts.data(), parts.size() * sizeof(Hash128)), split_index_,
-                          first + i});
+        hashes.push_back(
+            {hash_bytes(parts.data(), parts.size() * sizeof(Hash128)), split_index_, first + i});
       }
     }
   }
@@ -171,7 +173,8 @@ class Report {
       width[0] = std::max(width[0], row.split.size());
       width[1] = std::max(width[1], row.field.size());
     }
-    std::string text = fmt::format("{:<{}}  {:<{}}  finding\n", "split", width[0], "field", width[1]);
+    std::string text =
+        fmt::format("{:<{}}  {:<{}}  finding\n", "split", width[0], "field", width[1]);
     for (const Row& row : rows_)
       text += fmt::format("{:<{}}  {:<{}}  {}\n", row.split, width[0], row.field, width[1],
                           row.finding);
@@ -192,10 +195,11 @@ void report_values(const Split& split, const Field& field, const FieldFacts& fac
                fmt::format("{} values are missing (NaN), the first in sample {}", facts.missing,
                            facts.first_bad));
   if (facts.infinite > 0)
-    report.add(split.name, field.name,
-               fmt::format("{} values are infinite, the first value that is not finite is in sample "
-                           "{}",
-                           facts.infinite, facts.first_bad));
+    report.add(
+        split.name, field.name,
+        fmt::format("{} values are infinite, the first value that is not finite is in sample "
+                    "{}",
+                    facts.infinite, facts.first_bad));
   if (field.count < 2) return;
   const auto constant = std::count(facts.varies.begin(), facts.varies.end(), 0);
   if (constant == std::ssize(facts.varies)) {
@@ -216,17 +220,18 @@ void report_classes(const Split& split, const Field& field, const FieldFacts& fa
   std::int64_t few = 0;
   std::string named;
   for (std::size_t c = 0; c < facts.classes.size(); ++c) {
-    const double share =
-        static_cast<double>(facts.classes[c]) / static_cast<double>(std::max<std::int64_t>(split.samples, 1));
+    const double share = static_cast<double>(facts.classes[c]) /
+                         static_cast<double>(std::max<std::int64_t>(split.samples, 1));
     if (share >= rare) continue;
     if (++few <= kMostNamed)
-      named += fmt::format("{}{} ({}, {:.3g} %)", few > 1 ? ", " : "", c, facts.classes[c],
-                           100 * share);
+      named +=
+          fmt::format("{}{} ({}, {:.3g} %)", few > 1 ? ", " : "", c, facts.classes[c], 100 * share);
   }
   if (few > 0)
-    report.add(split.name, field.name,
-               fmt::format("{} of {} classes have less than {:g} % of the samples: {}{}", few,
-                           facts.classes.size(), 100 * rare, named, few > kMostNamed ? " ..." : ""));
+    report.add(
+        split.name, field.name,
+        fmt::format("{} of {} classes have less than {:g} % of the samples: {}{}", few,
+                    facts.classes.size(), 100 * rare, named, few > kMostNamed ? " ..." : ""));
 }
 
 void report_repeats(const Manifest& manifest, const Repeats& repeats, Report& report) {
@@ -236,9 +241,10 @@ void report_repeats(const Manifest& manifest, const Repeats& repeats, Report& re
   for (const Repeat& r : repeats.examples)
     named += fmt::format("{}{} = {}", named.empty() ? "" : ", ", r.row, r.first_row);
   const bool within = repeats.split == repeats.first_split;
-  report.add(split, "all fields",
-             within ? fmt::format("{} samples are duplicates of earlier ones: {}", repeats.count, named)
-                    : fmt::format("{} samples are in split {} too: {}", repeats.count, first, named));
+  report.add(
+      split, "all fields",
+      within ? fmt::format("{} samples are duplicates of earlier ones: {}", repeats.count, named)
+             : fmt::format("{} samples are in split {} too: {}", repeats.count, first, named));
 }
 
 // The field whose classes are asked about: the target, where there is one.

@@ -35,8 +35,8 @@ std::vector<SampleHash> exchange(comm::Communicator& communicator, std::vector<S
   std::vector<SampleHash> own;
   auto begin = mine.begin();
   for (int rank = 0; rank < ranks; ++rank) {
-    const auto end = std::find_if(
-        begin, mine.end(), [&](const SampleHash& s) { return owner_of(s, ranks) != rank; });
+    const auto end = std::find_if(begin, mine.end(),
+                                  [&](const SampleHash& s) { return owner_of(s, ranks) != rank; });
     communicator.gather(std::as_bytes(std::span(begin, end)), rank,
                         [&](int, std::span<const std::byte> bytes) {
                           const std::size_t before = own.size();
@@ -57,9 +57,8 @@ void keep_first(std::vector<Repeat>& examples) {
 // A sample that is in several splits counts once for each split before its own, and once within its
 // own if it is there before.
 std::map<Pair, Found> find_own(std::vector<SampleHash> own) {
-  std::sort(own.begin(), own.end(), [](const SampleHash& a, const SampleHash& b) {
-    return order_of(a) < order_of(b);
-  });
+  std::sort(own.begin(), own.end(),
+            [](const SampleHash& a, const SampleHash& b) { return order_of(a) < order_of(b); });
   std::map<Pair, Found> found;
   for (auto begin = own.begin(); begin != own.end();) {
     const auto end = std::find_if(begin, own.end(),
@@ -86,8 +85,8 @@ std::vector<Repeats> find_repeats(comm::Communicator& communicator, std::vector<
   std::vector<std::int64_t> numbers;
   for (auto& [pair, own] : found) {
     keep_first(own.examples);
-    for (const std::int64_t n : {pair.first, pair.second, own.count,
-                                 static_cast<std::int64_t>(own.examples.size())})
+    for (const std::int64_t n :
+         {pair.first, pair.second, own.count, static_cast<std::int64_t>(own.examples.size())})
       numbers.push_back(n);
     for (const Repeat& r : own.examples)
       for (const std::int64_t n : {r.split, r.row, r.first_split, r.first_row})

@@ -27,7 +27,7 @@ void SkippedSamples::ended(const Stretch& stretch) {
   const std::int64_t samples = epoch * observed_.run.train.batch;
   if (now > 0)
     log::info("{} samples were skipped by step {} that could not be trusted, {:.3g} % of an epoch",
-            now, stretch.step, 100.0 * static_cast<double>(now) / static_cast<double>(samples));
+              now, stretch.step, 100.0 * static_cast<double>(now) / static_cast<double>(samples));
   // Of the epochs so far and the one whose windows are read ahead.
   const double read = static_cast<double>((++epochs_ + 1) * samples);
   if (static_cast<double>(all) > observed_.run.data.max_skipped * read)

@@ -1,10 +1,11 @@
 // A file that crashes or hangs HDF5 is refused in a sentence by the process that would have opened
 // it. The program that walks is the real one, or a script in its place.
+#include "lockstep/data/probe.h"
+
 #include <gtest/gtest.h>
 
 #include "files.h"
 #include "lockstep/data/dataset.h"
-#include "lockstep/data/probe.h"
 
 namespace lockstep::data {
 namespace {
@@ -49,8 +50,9 @@ TEST_F(Probe, leaves_what_is_no_hdf5_to_the_reader) {
 }
 
 TEST_F(Probe, names_the_file_at_which_the_walk_crashed) {
-  set_probe_program(script("n=0; while IFS= read -r -d '' name; do "
-                           "[ $n = 2 ] && kill -SEGV $$; echo \"$name\"; n=$((n+1)); done"));
+  set_probe_program(
+      script("n=0; while IFS= read -r -d '' name; do "
+             "[ $n = 2 ] && kill -SEGV $$; echo \"$name\"; n=$((n+1)); done"));
   EXPECT_TRUE(contains_all(refusal([&] { probe(files(4), Follow::kFolder, 20); }),
                            {"DataError", "f2.h5", "crashed", "signal 11"}));
 }
@@ -62,8 +64,9 @@ TEST_F(Probe, names_the_file_at_which_the_walk_hangs) {
 }
 
 TEST_F(Probe, shares_many_files_out_and_names_the_one_that_fails) {
-  set_probe_program(script("while IFS= read -r -d '' name; do case $name in */f900.h5) "
-                           "echo 'failed: out of memory';; *) echo \"$name\";; esac; done"));
+  set_probe_program(
+      script("while IFS= read -r -d '' name; do case $name in */f900.h5) "
+             "echo 'failed: out of memory';; *) echo \"$name\";; esac; done"));
   EXPECT_TRUE(contains_all(refusal([&] { probe(files(1000), Follow::kFolder, 20); }),
                            {"DataError", "f900.h5", "out of memory"}));
 }

@@ -24,7 +24,8 @@ const fs::path& doubtful_files() {
       mine.emplace();
       name = mine->path().string();
       const std::string make = "/usr/bin/python3 '" LOCKSTEP_MAKE_DOUBTFUL "' '" + name + "'";
-      LOCKSTEP_CHECK(std::system(make.c_str()) == 0, "make_doubtful.py failed; is python3-h5py installed?");
+      LOCKSTEP_CHECK(std::system(make.c_str()) == 0,
+                     "make_doubtful.py failed; is python3-h5py installed?");
     }
     return fs::path(comm::broadcast_text(world(), name));
   }();

@@ -124,11 +124,19 @@ std::vector<Base> read_bases(const fs::path& folder) {
 }
 
 const char* Case::kind_name() const {
-  constexpr const char* kNames[kKinds] = {
-      "bytes of metadata flipped", "bytes of data flipped", "any bytes flipped", "truncated",
-      "a range zeroed", "a range of noise", "a range moved", "chunks swapped", "another file",
-      "shrinks while it is read", "vanishes while it is read", "rewritten while it is read",
-      "undamaged"};
+  constexpr const char* kNames[kKinds] = {"bytes of metadata flipped",
+                                          "bytes of data flipped",
+                                          "any bytes flipped",
+                                          "truncated",
+                                          "a range zeroed",
+                                          "a range of noise",
+                                          "a range moved",
+                                          "chunks swapped",
+                                          "another file",
+                                          "shrinks while it is read",
+                                          "vanishes while it is read",
+                                          "rewritten while it is read",
+                                          "undamaged"};
   return kNames[static_cast<int>(kind)];
 }
 

@@ -29,10 +29,10 @@ enum class Kind {
   kFlipData,
   kFlipAny,
   kTruncate,
-  kZeros,    // a range
-  kNoise,    // a range
-  kMove,     // a range over another one of the same file
-  kSwap,     // two ranges of data
+  kZeros,     // a range
+  kNoise,     // a range
+  kMove,      // a range over another one of the same file
+  kSwap,      // two ranges of data
   kExchange,  // another base's file in its place
   kShrinkWhileRead,
   kVanishWhileRead,
@@ -45,7 +45,7 @@ struct Case {
   std::int64_t index = 0;
   std::size_t base = 0, file = 0;  // which of its files
   Kind kind = Kind::kNone;
-  std::string bytes;               // of that file, damaged
+  std::string bytes;  // of that file, damaged
   bool while_reading() const {
     return kind == Kind::kShrinkWhileRead || kind == Kind::kVanishWhileRead ||
            kind == Kind::kRewriteWhileRead;

@@ -27,8 +27,8 @@
 namespace lockstep::fuzz {
 namespace {
 
-constexpr int kBatch = 250;          // cases of a process, which stays the same for the good ones
-constexpr double kPatience = 8;      // seconds for a case that reads; of a hang in the walk less
+constexpr int kBatch = 250;      // cases of a process, which stays the same for the good ones
+constexpr double kPatience = 8;  // seconds for a case that reads; of a hang in the walk less
 constexpr double kWalkPatience = 3;
 constexpr double kProgramPatience = 120;
 
@@ -114,7 +114,8 @@ using Table = std::map<std::string, std::map<std::string, std::int64_t>>;  // by
 
 class Campaign {
  public:
-  explicit Campaign(Arguments arguments) : a_(std::move(arguments)), bases_(read_bases(a_.folder)) {}
+  explicit Campaign(Arguments arguments)
+      : a_(std::move(arguments)), bases_(read_bases(a_.folder)) {}
 
   int run() {
     const double begun = seconds_now();
@@ -153,8 +154,9 @@ class Campaign {
       } else if (phase == "walk") {
         count_case(at, hangs ? "hang_in_walk" : "crash_in_walk", "");
       } else {
-        count_case(at, "FAILED",
-                   hangs ? "a hang" : fmt::format("a crash, status {:#x}", static_cast<unsigned>(status)));
+        count_case(
+            at, "FAILED",
+            hangs ? "a hang" : fmt::format("a crash, status {:#x}", static_cast<unsigned>(status)));
       }
       return at + 1;
     }
@@ -173,9 +175,9 @@ class Campaign {
   }
 
   void print(double seconds) const {
-    const std::vector<std::string> columns{"same",         "refused",       "crash_in_walk",
-                                           "hang_in_walk", "unchecked",     "other_structure",
-                                           "zeros",        "whole_chunks",  "FAILED"};
+    const std::vector<std::string> columns{"same",         "refused",      "crash_in_walk",
+                                           "hang_in_walk", "unchecked",    "other_structure",
+                                           "zeros",        "whole_chunks", "FAILED"};
     for (const auto& [title, table] : {std::pair{"file", &table_}, std::pair{"damage", &kinds_}}) {
       std::printf("\n| %s |", title);
       for (const auto& column : columns) std::printf(" %s |", column.c_str());
@@ -228,7 +230,8 @@ std::string try_program(const Arguments& a, const fs::path& file, const std::str
   const int status = process.end(1);
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   if (code != 0 && code != 2 && code != 3)
-    return fmt::format("lockstep {} ended with status {:#x}: {}", how, static_cast<unsigned>(status), text);
+    return fmt::format("lockstep {} ended with status {:#x}: {}", how,
+                       static_cast<unsigned>(status), text);
   if (code != 0 && text.find(file.parent_path().string()) == std::string::npos)
     return fmt::format("lockstep {} does not name the file: {}", how, text);
   return {};
@@ -258,7 +261,8 @@ int run_batch(const Arguments& a) {
   return 0;
 }
 
-int write_case(const fs::path& folder, std::uint64_t seed, std::int64_t index, const fs::path& out) {
+int write_case(const fs::path& folder, std::uint64_t seed, std::int64_t index,
+               const fs::path& out) {
   const std::vector<Base> bases = read_bases(folder);
   const Case c = draw_case(seed, index, bases);
   fs::create_directories(out);

@@ -87,8 +87,8 @@ const Reading::Good& Reading::good(std::size_t base) {
   if (const auto known = good_.find(base); known != good_.end()) return known->second;
   for (const BaseFile& file : bases_[base].files) write(file, file.bytes);
   Good good;
-  good.manifest = data::read_manifest(
-      *communicator_, description_of(work_ / bases_[base].files.front().name));
+  good.manifest =
+      data::read_manifest(*communicator_, description_of(work_ / bases_[base].files.front().name));
   for (const data::Split& split : good.manifest.splits)
     for (const data::Field& field : split.fields)
       good.values[split.name + "/" + field.name] = values_of(good.manifest, split, field, nullptr);
@@ -161,8 +161,7 @@ Verdict Reading::read(const Case& c, const fs::path& file) {
   } catch (const Error& error) {
     const std::string text = error.what();
     if (c.kind == Kind::kNone) return {"FAILED", "the undamaged file is refused: " + text};
-    if (error.code() != ExitCode::kData && error.code() != ExitCode::kUser)
-      return {"FAILED", text};
+    if (error.code() != ExitCode::kData && error.code() != ExitCode::kUser) return {"FAILED", text};
     if (text.find(work_.string()) == std::string::npos)
       return {"FAILED", "the file is not named: " + text};
     return {"refused", text};
