@@ -62,9 +62,25 @@ struct Seen {
   State end = kStart;
 };
 
+// Inside of quotes only the next quote matters, and the lines until there.
+std::size_t skip_quoted(bool quotes, std::span<const unsigned char> bytes, Seen& seen) {
+  const void* quote = quotes ? std::memchr(bytes.data(), '"', bytes.size()) : nullptr;
+  const auto length =
+      quote == nullptr
+          ? bytes.size()
+          : static_cast<std::size_t>(static_cast<const unsigned char*>(quote) - bytes.data());
+  seen.lines +=
+      std::count(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length), '\n');
+  return length;
+}
+
 void walk(const std::array<Kind, 256>& kinds, std::span<const unsigned char> bytes, Seen& seen) {
   State state = seen.end;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (state == kQuoted) i += skip_quoted(kinds['"'] == kQuote, bytes.subspan(i), seen);
+    if (state == kPlain)
+      while (i < bytes.size() && kinds[bytes[i]] == kOther) ++i;
+    if (i == bytes.size()) break;
     const Step step = kSteps[state][kinds[bytes[i]]];
     if (step.record && seen.records++ == 0) {
       seen.first = static_cast<std::int64_t>(i);
