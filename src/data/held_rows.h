@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "decode_pool.h"
 #include "lockstep/comm/communicator.h"
 #include "samples.h"
 
@@ -15,9 +16,10 @@ class HeldRows {
  public:
   // Of this rank's share.
   static std::size_t bytes_for(const comm::Topology& topology, const Samples& samples);
-  // Collective: reads and checks every row. Throws the same error on all ranks: UserError if
-  // /dev/shm is too small on any node, DataError for a row that cannot be trusted.
-  HeldRows(comm::Communicator& communicator, const Samples& samples);
+  // Collective: reads and checks every row, by so many threads of this rank. Throws the same error
+  // on all ranks: UserError if /dev/shm is too small on any node, DataError for a row that cannot
+  // be trusted.
+  HeldRows(comm::Communicator& communicator, const Samples& samples, int threads);
 
   // Rows that lie on this node.
   std::int64_t first() const { return first_; }
@@ -35,7 +37,8 @@ class HeldRows {
   int position_of(std::int64_t row) const;
   std::int64_t begin_of(int position) const;
   std::byte* part(std::int64_t row, std::int64_t& first, std::int64_t& rows) const;
-  void read(const Samples& samples, std::int64_t first, std::int64_t end);
+  void refuse_what_does_not_fit() const;
+  std::int64_t read(const Samples& samples, std::int64_t first, std::int64_t end, DecodePool& pool);
 
   const comm::Topology& topology_;
   const std::int64_t rows_;

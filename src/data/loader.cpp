@@ -75,7 +75,8 @@ class FileLoader final : public Loader {
     const std::int64_t first = number_of(at.epoch, at.step * cuts_.per_step);
     const std::int64_t chunk = order_chunk(samples_.input(), samples_.target());
     if (is_full()) {
-      held_ = std::make_unique<HeldRows>(communicator_, samples_);
+      if (cache_) cache_->open(communicator_, version_);
+      held_ = std::make_unique<HeldRows>(communicator_, samples_, decoding_threads());
       samples_.hold(held_.get());
     }
     FullExchange::Lanes of_all;
@@ -83,7 +84,7 @@ class FileLoader final : public Loader {
     if (!is_full() && move && static_cast<std::int64_t>(lanes.size()) < places)
       lanes.resize(static_cast<std::size_t>(places), kNoLane);
     store_ = std::make_unique<WindowStore>(communicator_, lanes, first, layout());
-    if (cache_) cache_->open(communicator_, version_);
+    if (cache_ && !is_full()) cache_->open(communicator_, version_);
     lanes_move_ = move && store_->shared();
     lanes_leave_ = move && !is_full() && communicator_.topology().nodes() > 1 &&
                    communicator_.min(lanes_move_ ? 1 : 0) == 1;
@@ -100,7 +101,7 @@ class FileLoader final : public Loader {
       exchange_ = std::make_unique<FullExchange>(communicator_, samples_, *held_, options_, cuts_,
                                                  *store_, std::move(of_all), first, lanes_move_);
     } else {
-      options_.threads = decoding_threads();
+      options_.threads = is_full() ? 1 : decoding_threads();  // copies need no more
       prefetch_ = std::make_unique<Prefetch>(samples_, options_, cuts_, chunk, *store_);
     }
   }
