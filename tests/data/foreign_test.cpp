@@ -100,6 +100,7 @@ TEST(Foreign, types_of_other_programs_equal_h5py) {
 
 TEST(Foreign, virtual_datasets_links_and_external_storage_equal_h5py) {
   expect_equal(read_manifest(described("virtual/all.h5")), "train", "x", "virtual.x");
+  expect_equal(read_manifest(described("virtual/counted.h5")), "train", "x", "counted.x");
   const Manifest links = read_manifest(described("links/main.h5"));
   expect_equal(links, "train", "x", "links.x");
   expect_equal(links, "val", "x", "links.x");
@@ -110,11 +111,9 @@ TEST(Foreign, virtual_datasets_links_and_external_storage_equal_h5py) {
 TEST(Foreign, other_files_are_opened_only_within_reach) {
   const struct {
     const char *file, *target;
-  } cases[] = {{"virtual/far.h5", "secret.h5"},
-               {"links/far.h5", "secret.h5"},
-               {"links/absolute.h5", "secret.h5"},
-               {"links/by_symlink.h5", "sly.h5"},
-               {"external/far.h5", "far.raw"}};
+  } cases[] = {{"virtual/far.h5", "secret.h5"},   {"virtual/counted_far.h5", "c-0.h5"},
+               {"links/far.h5", "secret.h5"},     {"links/absolute.h5", "secret.h5"},
+               {"links/by_symlink.h5", "sly.h5"}, {"external/far.h5", "far.raw"}};
   for (const auto& c : cases) {
     Description d = described(c.file);
     const std::string sentence = refusal([&] { read_manifest(d); });

@@ -155,6 +155,25 @@ for name, source in (("far", "../outside/secret.h5"), ("gone", "nowhere.h5")):
         f.create_virtual_dataset("train/x", layout)
         f["train/y"] = np.arange(30) % 4
 
+# Sources that are counted, as many as there are.
+for name, where_to in (("counted", "c-%b.h5"), ("counted_far", "../outside/c-%b.h5")):
+    for i in range(4):
+        with h5py.File(where / where_to.replace("%b", str(i)), "w") as f:
+            f["v"] = noise("<f4", (10, 3))
+    with h5py.File(where / f"{name}.h5", "w", libver="latest") as f:
+        f.create_group("train")
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        space = h5py.h5s.create_simple((40, 3), (h5py.h5s.UNLIMITED, 3))
+        space.select_hyperslab((0, 0), (h5py.h5s.UNLIMITED, 1), (10, 3), (10, 3))
+        source = h5py.h5s.create_simple((10, 3), (10, 3))
+        source.select_all()
+        plist.set_virtual(space, where_to.encode(), b"v", source)
+        space = h5py.h5s.create_simple((40, 3), (h5py.h5s.UNLIMITED, 3))
+        h5py.h5d.create(f.id, b"/train/x", h5py.h5t.IEEE_F32LE, space, plist)
+        f["train/y"] = np.arange(40) % 4
+with h5py.File(where / "counted.h5") as f:
+    dump("counted.x", [f["train/x"][...]])
+
 # Links: soft, to a dataset and to a group; external, in steps, and outside.
 where = place("links")
 with h5py.File(where / "real.h5", "w") as f:
