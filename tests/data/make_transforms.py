@@ -153,8 +153,11 @@ with h5py.File(folder / "places.h5", "w") as f:
 wide = rng.integers(0, 200, (12, 1024, 256, 4)).astype("u1")
 with h5py.File(folder / "wide.h5", "w") as f:
     f["train/image"], f["train/label"] = wide, np.zeros(12, "u1")
-logarithms = np.log1p(wide.astype("f4")).astype("f8") * 3 + 1
-means = {"channel_mean": wide.mean((0, 1, 2), dtype="f8"), "channel_deviation": wide.std((0, 1, 2), dtype="f8"),
-         "log_mean": logarithms.mean(keepdims=True).ravel(), "log_deviation": logarithms.std(keepdims=True).ravel(),
-         "log_channel_mean": logarithms.mean((0, 1, 2)), "log_channel_deviation": logarithms.std((0, 1, 2))}
+counts = np.array([np.bincount(wide[..., c].ravel(), minlength=256) for c in range(4)])
+means = {}
+for name, value in (("", np.arange(256.0)), ("log_", np.log1p(np.arange(256.0)) * 3 + 1)):
+    for kind, n in (("", counts.sum(0, keepdims=True)), ("channel_", counts)):
+        mean = (n * value).sum(1) / n.sum(1)
+        means[f"{name}{kind}mean"] = mean
+        means[f"{name}{kind}deviation"] = np.sqrt((n * (value - mean[:, None]) ** 2).sum(1) / n.sum(1))
 (folder / "means.json").write_text(json.dumps({k: v.tolist() for k, v in means.items()}))
