@@ -31,6 +31,25 @@ std::int64_t first_that_is_not(const std::byte* elements, std::int64_t count, co
   return count;
 }
 
+// The first element that has all these bits. A carry into the sign shows it: a sum,
+// which vectors have in every width.
+template <class T>
+std::int64_t first_with_bits(const std::byte* elements, std::int64_t count, T bits) {
+  constexpr std::int64_t kBlockElements = 4096;
+  const T lowest = bits & (~bits + 1);
+  constexpr T kHighest = static_cast<T>(T{1} << (8 * sizeof(T) - 1));
+  for (std::int64_t begin = 0; begin < count; begin += kBlockElements) {
+    const std::int64_t end = std::min(begin + kBlockElements, count);
+    T carries = 0;
+    for (std::int64_t i = begin; i < end; ++i)
+      carries |= static_cast<T>((at<T>(elements, i) & bits) + lowest);
+    if ((carries & kHighest) == 0) continue;
+    for (std::int64_t i = begin; i < end; ++i)
+      if ((at<T>(elements, i) & bits) == bits) return i;
+  }
+  return count;
+}
+
 }  // namespace
 
 void to_floats(DType dtype, const std::byte* elements, std::int64_t count, Affine affine,
@@ -55,12 +74,17 @@ void to_labels(DType dtype, const std::byte* elements, std::int64_t count, std::
 }
 
 std::int64_t first_not_finite(DType dtype, const std::byte* elements, std::int64_t count) {
-  if (!is_float(dtype)) return count;
-  return with_type(dtype, [&](auto type) {
-    // A finite number times zero is zero.
-    return first_that_is_not<decltype(type)>(
-        elements, count, [](auto value) { return static_cast<double>(value) * 0 == 0; });
-  });
+  // Not finite is what has all bits of the exponent.
+  switch (dtype) {
+    case DType::kF16:
+      return first_with_bits<std::uint16_t>(elements, count, 0x7c00);
+    case DType::kF32:
+      return first_with_bits<std::uint32_t>(elements, count, 0x7f800000);
+    case DType::kF64:
+      return first_with_bits<std::uint64_t>(elements, count, 0x7ff0000000000000);
+    default:
+      return count;
+  }
 }
 
 std::int64_t first_bad_label(DType dtype, const std::byte* elements, std::int64_t count,

@@ -35,10 +35,11 @@ void read_filters(hid_t creation, StoredForm& form) {
     form.filters.push_back(filter);
     if (undone_here(filter) || H5Zfilter_avail(filter) > 0) continue;
     hdf5_reason();
+    const bool is_known = filter_name(filter) != fmt::format("filter {}", filter);
+    const std::string called = is_known ? filter_name(filter) : name;
     form.refusal =
-        fmt::format("it needs the HDF5 filter {} \"{}\", but {}", filter,
-                    *name != 0 && *package_of(filter) == '\0' ? name : filter_name(filter),
-                    plugin_advice(filter));
+        fmt::format("it needs the HDF5 filter {}{}, but {}", filter,
+                    called.empty() ? "" : fmt::format(" \"{}\"", called), plugin_advice(filter));
   }
   form.only_hdf5 = not_undone(form.filters);
 }

@@ -222,6 +222,17 @@ TEST(Chunks, whose_index_is_damaged_never_crash_the_walk) {
     flip_byte(path, at);
   }
   EXPECT_GT(refused, 100);
+  // A branch that is hung up twice, as its own parent's next one.
+  for (std::size_t i = 0; i + 104 < whole.size(); ++i) {
+    if (std::memcmp(whole.data() + i, "TREE", 4) != 0 || whole[i + 5] == std::byte{0}) continue;
+    std::vector<std::byte> twice = whole;
+    std::copy_n(whole.begin() + static_cast<std::ptrdiff_t>(i + 56), 8,
+                twice.begin() + static_cast<std::ptrdiff_t>(i + 96));
+    write_bytes(path, twice.data(), twice.size());
+    EXPECT_NE(walk(header, chunks), "") << i;
+    break;
+  }
+  write_bytes(path, whole.data(), whole.size());
   for (const std::uint64_t from : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{~0ULL},
                                    std::uint64_t{whole.size() - 1}, header + 8})
     EXPECT_NE(walk(from, chunks), "") << from;

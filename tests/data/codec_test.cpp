@@ -6,12 +6,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "data/chunk_filters.h"
 #include "data/decode_pool.h"
+#include "data/elements.h"
 
 namespace lockstep::data {
 namespace {
@@ -96,6 +98,32 @@ TEST(Codec, bears_any_bytes) {
     const std::int32_t filters[] = {kFletcher32, kShuffle, kLzf};
     undo_filters(filters, static_cast<std::uint32_t>(round % 8), 4, bytes, out);
   }
+}
+
+template <class T>
+std::int64_t first_in(DType dtype, std::vector<T> values, std::size_t at, T bad) {
+  if (at < values.size()) values[at] = bad;
+  return first_not_finite(dtype, reinterpret_cast<const std::byte*>(values.data()),
+                          static_cast<std::int64_t>(values.size()));
+}
+
+TEST(Elements, that_are_not_finite_are_found_in_every_width) {
+  using F = std::numeric_limits<float>;
+  using D = std::numeric_limits<double>;
+  for (const std::size_t size : {1, 7, 4096, 5000})
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - 1, size}) {
+      const auto found = static_cast<std::int64_t>(at);
+      std::vector<float> f(size, F::lowest());
+      f[size - 1] = F::max();
+      std::vector<double> d(size, -D::max());
+      std::vector<std::uint16_t> h(size, 0xfbff);  // the lowest half
+      for (const float bad : {F::infinity(), -F::infinity(), F::quiet_NaN(), -F::quiet_NaN()}) {
+        EXPECT_EQ(first_in(DType::kF32, f, at, bad), found);
+        EXPECT_EQ(first_in(DType::kF64, d, at, double{bad}), found);
+      }
+      for (const std::uint16_t bad : {0x7c00, 0xfc00, 0x7e01, 0xfe00})
+        EXPECT_EQ(first_in(DType::kF16, h, at, bad), found);
+    }
 }
 
 TEST(DecodePool, does_every_task_once_on_any_number_of_threads) {
