@@ -39,6 +39,36 @@ TEST(Communicator, gathers_by_position_whatever_the_placement_and_the_message_li
   }
 }
 
+TEST(Communicator, gathers_to_one_rank_message_by_message) {
+  const int size = make_communicator({})->size();
+  for (const std::string& nodes : {std::string(), each_own_parity(size)}) {
+    const auto c = make_communicator({30, nodes});
+    for (const std::int64_t limit : {std::int64_t{5}, std::int64_t{INT64_MAX}}) {
+      set_message_limit(limit);
+      const int position = c->topology().position, root = size / 2;
+      const std::vector<std::byte> mine(7 * position, static_cast<std::byte>(position));
+      int next = 0;
+      c->gather(mine, root, [&](int p, std::span<const std::byte> bytes) {
+        EXPECT_EQ(p, next++);
+        EXPECT_EQ(bytes.size(), 7U * p);
+        for (const std::byte b : bytes) EXPECT_EQ(b, static_cast<std::byte>(p));
+      });
+      EXPECT_EQ(next, c->rank() == root ? size : 0);
+      // What is thrown at the first message is thrown everywhere when all are through.
+      int visits = 0;
+      EXPECT_THROW(c->together([&] {
+        c->gather(mine, root, [&](int, std::span<const std::byte>) {
+          ++visits;
+          throw UserError("the disk is full");
+        });
+      }),
+                   UserError);
+      EXPECT_EQ(visits, c->rank() == root ? 1 : 0);
+      set_message_limit(INT64_MAX);
+    }
+  }
+}
+
 TEST(Links, are_the_same_on_all_ranks_and_plausible_between_nodes) {
   const int size = make_communicator({})->size();
   for (const std::string& nodes :
