@@ -1,0 +1,1 @@
+lockstep_benchmark(transforms SOURCES transforms.cpp LIBS data core PLAIN)
