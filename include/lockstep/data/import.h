@@ -51,8 +51,8 @@ struct ImportOptions {
 
 // Writes options.out atomically (temporary name, fsync, rename). All ranks read, convert and pack
 // chunks, each its own; the first writes them. The same file on any number of ranks. Streams: a rank
-// holds about 32 MiB, or a few chunks if they are larger; the first one bit a sample more for each
-// split, and 4 bytes a sample while it deals them. `progress` is told on the first rank. Throws
+// holds about 32 MiB, or a few chunks if they are larger, and 3 bits a sample; the first one 4 bytes
+// a sample while it deals them to splits. `progress` is told on the first rank. Throws
 // DataError naming file and row (line, member, variable; text: byte) for bad input. Collective.
 void import_dataset(comm::Communicator& communicator, const ImportOptions& options,
                     const std::function<void(double fraction)>& progress);
