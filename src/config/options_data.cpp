@@ -6,10 +6,11 @@ namespace lockstep::config {
 Table data_table() {
   using data::OnError;
   Table t;
-  t.push_back(key("path", AT(data.dataset.path),
-                  "Dataset file (HDF5), as `lockstep import` writes it or anybody else; or a list of "
-                  "files and globs, which are read one after another.")
-                  .or_one_text());
+  t.push_back(
+      key("path", AT(data.dataset.path),
+          "Dataset file (HDF5), as `lockstep import` writes it or anybody else; or a list of "
+          "files and globs, which are read one after another.")
+          .or_one_text());
   t.push_back(
       key("input", AT(data.input), "Field that the model reads. Empty: found in the file."));
   t.push_back(key("target", AT(data.target), "Field that it learns. Empty: found in the file."));
@@ -49,10 +50,11 @@ Table data_table() {
   t.push_back(key("accept_other", AT(data.accept_other),
                   "Go on from a checkpoint whose data had another id, other splits or shapes, or "
                   "other statistics."));
-  t.push_back(key("threads", AT(data.threads),
-                  "Threads of a rank that unpack chunks. 0: one for each core that it has to spare, "
-                  "1 to 8. The samples are the same for any number.")
-                  .between(0, 256));
+  t.push_back(
+      key("threads", AT(data.threads),
+          "Threads of a rank that unpack chunks. 0: one for each core that it has to spare, "
+          "1 to 8. The samples are the same for any number.")
+          .between(0, 256));
   t.push_back(choice<Run>(
       "cache", AT(data.cache.kind),
       Words<data::Cache>{{"none", data::Cache::kNone},
@@ -72,10 +74,11 @@ Table data_table() {
   t.push_back(key("max_skipped", AT(data.max_skipped),
                   "Largest share of a split's samples that on_error = \"skip\" may replace.")
                   .between(0, 1));
-  t.push_back(key("probe", AT(data.dataset.probe),
-                  "Seconds in which another process must have walked a file's metadata before it is "
-                  "opened, and one more for each GB. 0: opened at once.")
-                  .at_least(0));
+  t.push_back(
+      key("probe", AT(data.dataset.probe),
+          "Seconds in which another process must have walked a file's metadata before it is "
+          "opened, and one more for each GB. 0: opened at once.")
+          .at_least(0));
   return t;
 }
 

@@ -184,9 +184,9 @@ std::size_t CacheFile::allowed() {
   if (wanted_.bytes == 0) return std::min(all, now + free / 2);
   const std::size_t asked = std::min(all, wanted_.bytes);
   if (asked <= now + free) return asked;
-  smaller_ = fmt::format("{} has {} free, and a cache of the data is to have {}", path_.string(),
-                         bytes_text(static_cast<double>(free)),
-                         bytes_text(static_cast<double>(asked)));
+  smaller_ =
+      fmt::format("{} has {} free for a cache of the data of {}", path_.parent_path().string(),
+                  bytes_text(static_cast<double>(free)), bytes_text(static_cast<double>(asked)));
   return now + free / 2;
 }
 

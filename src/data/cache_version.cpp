@@ -9,8 +9,8 @@
 namespace lockstep::data {
 namespace {
 
-// Whether a piece's rows lie in the file that the manifest names for it. Of virtual datasets, of
-// external storage and behind links HDF5's answer has no chunks and no way but its own.
+// Whether a piece's rows lie in the file that the manifest names for it. Virtual datasets and
+// external storage have no chunks and no way but HDF5's.
 bool lies_in_its_file(const Manifest& manifest, const Piece& piece) {
   if (manifest.storage == nullptr) return false;
   const auto stored = manifest.storage->find(piece.file, piece.path);
@@ -28,10 +28,10 @@ std::string version_of(const Manifest& manifest, const Split& split) {
   for (const std::filesystem::path& file : manifest.files) {
     struct stat facts {};
     if (::stat(file.c_str(), &facts) != 0) continue;  // who opens it says so
-    text += fmt::format("file {} {} {} {}.{:09} {}.{:09}\n",
-                        std::filesystem::absolute(file).string(), facts.st_ino, facts.st_size,
-                        facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec, facts.st_ctim.tv_sec,
-                        facts.st_ctim.tv_nsec);
+    text +=
+        fmt::format("file {} {} {} {}.{:09} {}.{:09}\n", std::filesystem::absolute(file).string(),
+                    facts.st_ino, facts.st_size, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec,
+                    facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec);
   }
   return text;
 }

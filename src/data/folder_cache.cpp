@@ -37,9 +37,9 @@ std::string FolderCache::open_here(comm::Communicator& communicator) {
   const std::filesystem::path folder =
       options_.folder.empty() ? default_cache_folder() : std::filesystem::path(options_.folder);
   if (!is_known_)
-    return "the dataset has no id, and some of its data lie behind links or in virtual datasets, "
-           "so that nobody can tell whether they have changed; the data are not cached in files: "
-           "use data.cache = \"memory\", or give the dataset an id";
+    return "the dataset has no id, and is virtual or has external storage, so that nobody can tell "
+           "whether it has changed; it is not cached in files: use data.cache = \"memory\", or "
+           "give it an id (lockstep inspect --seal)";
   // The user's number: a folder for all is everybody's, and a file of another user is not to be
   // trusted.
   path_ = folder / fmt::format("lockstep-cache-{}-{}", ::geteuid(), version_.text());
@@ -63,8 +63,8 @@ std::string FolderCache::open_file(bool make) {
   }
   keeps_ = true;
   if (file_->smaller().empty()) return {};
-  return fmt::format("{} on {}; it has {}", file_->smaller(), host_name(),
-                     bytes_text(static_cast<double>(file_->bytes())));
+  return fmt::format("on {} {}; it takes {}: name another data.cache_dir for more", host_name(),
+                     file_->smaller(), bytes_text(static_cast<double>(file_->bytes())));
 }
 
 bool FolderCache::read(const Entry& entry, std::size_t offset, std::span<std::byte> out) {
@@ -99,9 +99,9 @@ void FolderCache::put(const Entry& entry, const std::byte* rows) {
   try {
     const CacheFile::Word place = file_->take_place(entry.index, record_bytes(entry.bytes));
     if (place.at == 0) {
-      too_large_.store(std::min(too_large_.load(std::memory_order_relaxed),
-                                record_bytes(entry.bytes)),
-                       std::memory_order_relaxed);
+      too_large_.store(
+          std::min(too_large_.load(std::memory_order_relaxed), record_bytes(entry.bytes)),
+          std::memory_order_relaxed);
       return;
     }
     const auto hashes = block_hashes(version_, entry, rows);

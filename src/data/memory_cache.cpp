@@ -108,21 +108,22 @@ std::string MemoryCache::open_here(comm::Communicator& communicator) {
     const std::size_t share = bytes > words ? (bytes - words) / ranks / kPage * kPage : 0;
     if (share == 0) {
       if (wrong.empty())
-        wrong = fmt::format("{} of memory are too little for a cache of the data: raise "
-                            "data.cache_bytes",
-                            bytes_text(static_cast<double>(bytes)));
+        wrong = fmt::format(
+            "{} of memory are too little for a cache of the data: raise "
+            "data.cache_bytes",
+            bytes_text(static_cast<double>(bytes)));
       return wrong + "; the data are not cached";
     }
     try {
-      window_ = communicator.make_window(share + (local_ == 0 ? words : 0),
-                                         "the cache of the data");
+      window_ =
+          communicator.make_window(share + (local_ == 0 ? words : 0), "the cache of the data");
     } catch (const UserError& error) {  // on all ranks of the node
       if (wrong.empty()) wrong = error.what();
       bytes /= 2;
     }
   }
-  new (window_->part(local_)) PartHeader{
-      sizeof(PartHeader) + (local_ == 0 ? words : 0), window_->bytes(local_)};
+  new (window_->part(local_))
+      PartHeader{sizeof(PartHeader) + (local_ == 0 ? words : 0), window_->bytes(local_)};
   if (wrong.empty()) return {};
   return fmt::format("{}; the cache has {}", wrong, bytes_text(static_cast<double>(bytes)));
 }

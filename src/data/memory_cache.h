@@ -26,9 +26,9 @@ class MemoryCache final : public UnitCache {
 
  private:
   struct PartHeader;
-  std::size_t words_bytes() const;                 // of the first part
-  std::size_t all_bytes(int local_ranks) const;    // of a node, where everything is kept
-  std::size_t node_bytes(int local_ranks) const;   // as many as it may be
+  std::size_t words_bytes() const;                // of the first part
+  std::size_t all_bytes(int local_ranks) const;   // of a node, where everything is kept
+  std::size_t node_bytes(int local_ranks) const;  // as many as it may be
   PartHeader& header(int part) const;
   std::atomic<std::uint64_t>& word(const Entry& entry) const;
   std::byte* record(std::uint64_t place) const;

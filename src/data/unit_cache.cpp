@@ -35,10 +35,10 @@ std::int64_t UnitCache::add(const Field& field, const UnitSource& units) {
   for (std::size_t i = 0; i < rows.size(); ++i)
     rows[i] = units.unit(static_cast<std::int64_t>(i)).rows;
   const auto sizes = hash_bytes(rows.data(), rows.size() * sizeof(std::int64_t));
-  const auto [known, is_new] = first_of_.try_emplace(
-      fmt::format("{}{} units of rows of {} {}\n", pieces_text(field), rows.size(),
-                  units.row_bytes(), sizes.text()),
-      entries_);
+  const auto [known, is_new] =
+      first_of_.try_emplace(fmt::format("{}{} units of rows of {} {}\n", pieces_text(field),
+                                        rows.size(), units.row_bytes(), sizes.text()),
+                            entries_);
   if (!is_new) return known->second;
   for (const std::int64_t count : rows) {
     const std::size_t bytes = record_bytes(static_cast<std::size_t>(count) * units.row_bytes());

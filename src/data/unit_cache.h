@@ -74,7 +74,8 @@ class UnitCache {
 std::shared_ptr<UnitCache> make_unit_cache(const CacheOptions& options);
 
 // Names the version of a split's data: Manifest::id where there is one, else the files' names,
-// sizes and times of change. "" where nobody knows all files: data behind links, virtual datasets.
+// sizes and times of change. "" where nobody knows all files: of virtual datasets and external
+// storage.
 std::string version_of(const Manifest& manifest, const Split& split);
 
 // Units that are read from the cache where they are there, and put there where they are not.

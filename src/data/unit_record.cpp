@@ -17,8 +17,7 @@ std::vector<Hash128> block_hashes(const Hash128& version, const CacheEntry& entr
   std::vector<Hash128> hashes(record_blocks(entry.bytes));
   for (std::size_t b = 0; b < hashes.size(); ++b) {
     const std::size_t at = b * kRecordBlock;
-    hashes[b] =
-        block_hash(version, entry, b, rows + at, std::min(kRecordBlock, entry.bytes - at));
+    hashes[b] = block_hash(version, entry, b, rows + at, std::min(kRecordBlock, entry.bytes - at));
   }
   return hashes;
 }

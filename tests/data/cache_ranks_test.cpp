@@ -26,12 +26,11 @@ fs::path shared_folder(comm::Communicator& communicator) {
 std::vector<std::unique_ptr<comm::Communicator>> placements() {
   std::vector<std::unique_ptr<comm::Communicator>> all;
   const int size = world().size();
-  all.push_back(comm::make_communicator({30, size == 1 ? "" : test::node_list(size, [](int) {
-                                           return 0;
-                                         })}));
+  all.push_back(
+      comm::make_communicator({30, size == 1 ? "" : test::node_list(size, [](int) { return 0; })}));
   if (size > 1)
-    all.push_back(comm::make_communicator(
-        {30, test::node_list(size, [](int rank) { return rank % 2; })}));
+    all.push_back(
+        comm::make_communicator({30, test::node_list(size, [](int rank) { return rank % 2; })}));
   return all;
 }
 
@@ -137,6 +136,38 @@ TEST(CacheRanks, take_less_where_shared_memory_is_too_small) {
     EXPECT_EQ(field.cache->bytes_read() > 0, !none);
     world().barrier();
   }
+}
+
+TEST(CacheRanks, know_a_file_that_changed_and_data_that_nobody_can_know) {
+  if (world().size() > 1) return;
+  TemporaryFolder folder;
+  const auto version = [&](const std::string& made) {
+    const fs::path file = folder / "a.h5";
+    const std::string python = "/usr/bin/python3 -c \"import h5py, numpy as np; f = h5py.File('" +
+                               file.string() + "', 'w'); x = np.arange(60, dtype='f4'); " + made +
+                               "\"";
+    EXPECT_EQ(std::system(python.c_str()), 0);
+    const Manifest manifest = read_manifest(world(), {.path = {file.string()}});
+    const std::string named = version_of(manifest, manifest.splits.at(0));
+    EXPECT_EQ(named, version_of(manifest, manifest.splits.at(0)));
+    return named;
+  };
+  const std::string one = version("f['train/x'] = x.reshape(12, 5); f['train/y'] = x[:12]");
+  const std::string two = version("f['train/x'] = x.reshape(12, 5) + 1; f['train/y'] = x[:12]");
+  EXPECT_FALSE(one.empty());
+  EXPECT_FALSE(two.empty());
+  EXPECT_NE(one, two);
+  const auto source = [&](const char* values) {
+    return fmt::format("h5py.File('{}', 'w')['x'] = {}; ", (folder / "b.h5").string(), values);
+  };
+  const std::string linked = "f['train/x'] = h5py.ExternalLink('b.h5', 'x'); f['train/y'] = x; ";
+  const std::string before = version(source("x") + linked);
+  EXPECT_TRUE(contains_all(before, {"a.h5", "b.h5"}));
+  EXPECT_NE(version(source("x + 1") + linked), before);
+  EXPECT_EQ(version(source("x") + "v = h5py.VirtualLayout((60,), 'f4'); v[:] = h5py.VirtualSource("
+                                  "'b.h5', 'x', (60,)); f.create_virtual_dataset('train/x', v); "
+                                  "f['train/y'] = x"),
+            "");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
@@ -123,7 +123,9 @@ TEST(UnitCache, keeps_what_came_first_where_there_is_no_room_for_all) {
         for (int epoch = 0; epoch < 3; ++epoch) EXPECT_EQ(field.wrong(5, 990), 0);
         EXPECT_GT(field.units->reads + field.units->parts, kUnits) << bytes;
         EXPECT_LE(field.cache->memory(1), static_cast<std::size_t>(bytes));
-        if (bytes > 20000) { EXPECT_GT(field.cache->bytes_read(), 0) << bytes; }
+        if (bytes > 20000) {
+          EXPECT_GT(field.cache->bytes_read(), 0) << bytes;
+        }
         for (const auto& entry : fs::directory_iterator(folder.path())) {
           struct stat facts {};
           ASSERT_EQ(::stat(entry.path().c_str(), &facts), 0);
@@ -154,7 +156,8 @@ TEST(UnitCache, of_a_folder_is_there_for_the_next_run_on_the_same_version_alone)
     EXPECT_EQ(other.units->reads, kUnits);
     if (renamed) break;
     for (const auto& entry : fs::directory_iterator(folder.path()))
-      if (entry.path() != file) fs::copy_file(file, entry.path(), fs::copy_options::overwrite_existing);
+      if (entry.path() != file)
+        fs::copy_file(file, entry.path(), fs::copy_options::overwrite_existing);
   }
   // As many entries of other sizes are another cache too.
   CachedField sizes(alone(), in_folder(folder.path()),
@@ -171,8 +174,11 @@ TEST(UnitCache, never_gives_what_was_damaged_and_writes_it_again) {
   std::mt19937 random(2);
   std::int64_t damaged = 0, read_again = 0;
   // In the header, in the words that say where entries lie, and in the entries.
-  for (std::uint64_t at = 0; at < whole.size();
-       at += at < 100 ? 3 : at < 4096 ? 509 : at < 4096 + 8 * kUnits ? 1 : 1000 + random() % 2000) {
+  for (std::uint64_t at = 0; at < whole.size(); at += at < 100    ? 3
+                                                      : at < 4096 ? 509
+                                                      : at < 4096 + 8 * kUnits
+                                                          ? 1
+                                                          : 1000 + random() % 2000) {
     write_bytes(file, whole.data(), whole.size());
     flip_byte(file, at);
     CachedField field(alone(), in_folder(folder.path()), units());
@@ -182,7 +188,9 @@ TEST(UnitCache, never_gives_what_was_damaged_and_writes_it_again) {
     read_again += field.units->reads;
     CachedField healed(alone(), in_folder(folder.path()), units());
     EXPECT_EQ(healed.wrong(), 0) << at;
-    if (at >= 4096 + 8 * kUnits) { EXPECT_EQ(healed.units->reads, 0) << at; }
+    if (at >= 4096 + 8 * kUnits) {
+      EXPECT_EQ(healed.units->reads, 0) << at;
+    }
   }
   EXPECT_GT(damaged, 50);
   EXPECT_GT(read_again, damaged);
@@ -218,7 +226,9 @@ TEST(UnitCache, changes_its_size_when_nobody_else_uses_it) {
     EXPECT_EQ(field.wrong(), 0);
     EXPECT_EQ(field.wrong(), 0);
     const auto size = static_cast<std::int64_t>(fs::file_size(only_file(folder.path())));
-    if (bytes > 0) { EXPECT_LE(size, bytes); }
+    if (bytes > 0) {
+      EXPECT_LE(size, bytes);
+    }
     return field.units->reads.load();
   };
   EXPECT_EQ(reads_of(0), kUnits);
