@@ -158,11 +158,11 @@ class Gathering {
       const bool is_known = !shape_of_[field.name].empty();
       if (is_known && field.layout == Layout::kSample && &match != found.data()) break;
       const std::string where = match.at.file->path().string();
+      check_sources(match.at, reach_);
       Field told = like(field);
       apply_header(header_of(match.at), where, match.at.path, told);
       std::string& known = shape_of_[field.name];
       if (!is_known) {
-        check_sources(match.at, reach_);
         field.dtype = told.dtype, field.sample = told.sample, field.chunk = told.chunk;
         field.unit = told.unit, field.checksummed = told.checksummed;
         known = fmt::format("{} has {}", where, match.at.path);

@@ -29,6 +29,7 @@ Located must_locate(const Located& parent, const std::string& name, const std::s
 // `path` is what the file calls it; `at` is where the links on it led.
 void add_field(const Located& at, const std::string& where, const std::string& path,
                const std::string& name, const Reach& reach, FileTable& table, Split& split) {
+  check_sources(at, reach);
   DatasetHeader header;
   {
     const Hdf5Lock lock;
@@ -41,7 +42,6 @@ void add_field(const Located& at, const std::string& where, const std::string& p
   field.name = name;
   field.path = path;
   apply_header(header, where, path, field);
-  if (header.elsewhere) check_sources(at, reach);
   field.pieces = {{table.number(at.file->path()), at.path, 0, field.count}};
   if (split.fields.empty()) split.samples = field.count;
   if (field.count != split.samples)

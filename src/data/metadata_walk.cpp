@@ -135,6 +135,14 @@ class MetadataWalk {
 
   void walk_dataset(const std::shared_ptr<const InputFile>& file, const std::string& path) {
     ++counts_.datasets;
+    // First: HDF5 opens a virtual dataset's sources to tell its extents. Nobody reads it without
+    // them.
+    bool within_reach = false;
+    attempt([&] {
+      check_sources({file, path}, reach_);
+      within_reach = true;
+    });
+    if (!within_reach) return;
     attempt([&] { ask_hdf5(*file, path); });
     bool elsewhere = false;
     {

@@ -55,8 +55,8 @@ std::shared_ptr<const UnitSource> open_piece(const std::filesystem::path& file, 
   if (!at)
     throw DataError("{}: there is no dataset {} for the field {}", file.string(), piece.path,
                     field.name);
-  if (!is_checked(field)) check_alike(field, *at);
   check_sources(*at, reach);
+  if (!is_checked(field)) check_alike(field, *at);
   one.path = at->path;
   return open_dataset(nullptr, at->file, one, field);
 }

@@ -5,8 +5,9 @@
 
 namespace lockstep::data {
 
-// Throws UserError for one out of reach, DataError for a source that is not there: HDF5 would take
-// the fill value for its samples. Takes the lock.
+// To be called before anything is asked of the dataset: its extents, too, may be those of its
+// sources, which HDF5 opens to know them. Throws UserError for one out of reach, DataError for a
+// source that is not there: HDF5 would take the fill value for its samples. Takes the lock.
 void check_sources(const Located& dataset, const Reach& reach);
 
 }  // namespace lockstep::data

@@ -5,6 +5,7 @@
 #include "bytes_text.h"
 #include "links.h"
 #include "lockstep/core/error.h"
+#include "sources.h"
 #include "stored_dataset.h"
 
 namespace lockstep::data {
@@ -127,6 +128,7 @@ StorageTable ask_for_all(const Manifest& manifest) {
       for (const Piece& piece : field.pieces)
         if (datasets.size() < kMostAsked) datasets.try_emplace({piece.file, piece.path}, &field);
   StorageTable table;
+  const Reach reach(manifest.follow, manifest.files);
   std::shared_ptr<const InputFile> file;
   std::int32_t open = -1;
   for (const auto& [at, field] : datasets) {
@@ -134,6 +136,7 @@ StorageTable ask_for_all(const Manifest& manifest) {
       if (at.first != open)
         file = open_input(manifest.files.at(static_cast<std::size_t>(at.first)));
       open = at.first;
+      check_sources({file, at.second}, reach);
       const StoredDataset stored = ask_hdf5(*file, at.second);
       if (belongs(*stored.form, *field)) table.add(at.first, at.second, stored);
     } catch (const Error&) {

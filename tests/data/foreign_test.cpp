@@ -2,6 +2,8 @@
 #include "foreign.h"
 
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -108,7 +110,24 @@ TEST(Foreign, virtual_datasets_links_and_external_storage_equal_h5py) {
   expect_equal(read_manifest(described("external/near.h5")), "train", "x", "external.x");
 }
 
+// Whether a file of a folder was opened since it was made or asked.
+class OpenWatch {
+ public:
+  explicit OpenWatch(const fs::path& folder) : queue_(::inotify_init1(IN_NONBLOCK)) {
+    EXPECT_GE(::inotify_add_watch(queue_, folder.c_str(), IN_OPEN), 0);
+  }
+  ~OpenWatch() { ::close(queue_); }
+  bool was_opened() const {
+    std::byte events[65536];
+    return ::read(queue_, events, sizeof events) > 0;
+  }
+
+ private:
+  int queue_;
+};
+
 TEST(Foreign, other_files_are_opened_only_within_reach) {
+  const OpenWatch outside(foreign_files() / "outside");
   const struct {
     const char *file, *target;
   } cases[] = {{"virtual/far.h5", "secret.h5"},   {"virtual/counted_far.h5", "c-0.h5"},
@@ -118,12 +137,14 @@ TEST(Foreign, other_files_are_opened_only_within_reach) {
     Description d = described(c.file);
     const std::string sentence = refusal([&] { read_manifest(d); });
     EXPECT_TRUE(contains_all(sentence, {"UserError", c.file, c.target, "data.follow = \"any\""}));
+    EXPECT_FALSE(outside.was_opened()) << c.file;
     d.follow = Follow::kAny;
     EXPECT_EQ(refusal([&] { read_manifest(d); }), "") << c.file;
     // A file that is named need not be allowed; what leads from it must.
     d.follow = Follow::kFolder;
     d.path.push_back((foreign_files() / "outside/secret.h5").string());
     EXPECT_FALSE(contains_all(refusal([&] { read_manifest(d); }), {"data.follow"})) << c.file;
+    EXPECT_TRUE(outside.was_opened()) << c.file;
   }
   for (const char* file : {"virtual/all.h5", "links/main.h5", "external/near.h5"}) {
     Description d = described(file);
