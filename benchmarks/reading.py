@@ -81,7 +81,7 @@ def by_program(program, *arguments):
 
 
 def compare(program, path, rounds, samples):
-    order = [int(row) for row in subprocess.run([program, "order", path, str(min(samples, 4096))], check=True,
+    order = [int(row) for row in subprocess.run([program, "order", path, str(min(samples, 1024))], check=True,
                                                 capture_output=True, text=True).stdout.split()]
     call = functools.partial(by_program, program)
     ways = {"raw pread": lambda: call("pread", path),
@@ -95,10 +95,11 @@ def compare(program, path, rounds, samples):
     # The second epoch, where the file is in memory: the first one's time is also that of touching the windows.
     for state, prepare, epoch in (("cold", drop, 1), ("warm", warm, 2)):
         taken = {name: [] for name in ways}
-        for _ in range(rounds):
-            for name, way in ways.items():
+        for turn in range(rounds):  # each begins with another way: storage has caches of its own
+            names = list(ways)
+            for name in names[turn % len(names):] + names[: turn % len(names)]:
                 prepare(path)
-                seconds, size, _ = way()
+                seconds, size, _ = ways[name]()
                 taken[name].append(size / seconds)
         for name, values in taken.items():
             rates[name, state] = statistics.median(values)

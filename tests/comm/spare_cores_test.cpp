@@ -34,6 +34,20 @@ TEST(SpareCores, are_counted_over_all_ranks_of_a_machine) {
   EXPECT_FALSE(spare({on_cores(0, 6, 1), on_cores(7, 7, 1)}));
 }
 
+TEST(SpareCores, are_dealt_in_equal_parts) {
+  const auto part = [](std::vector<CoreShare> ranks, std::size_t own) {
+    return spare_cores_each(ranks, own);
+  };
+  EXPECT_EQ(part({on_cores(0, 0, 1)}, 0), 0);
+  EXPECT_EQ(part({on_cores(0, 7, 2)}, 0), 6);
+  EXPECT_EQ(part({on_cores(0, 7, 2, 5)}, 0), 3);  // of five by its cgroup
+  EXPECT_EQ(part({on_cores(0, 7, 1), on_cores(0, 7, 2)}, 1), 2);
+  EXPECT_EQ(part({on_cores(0, 1, 2), on_cores(0, 1, 2)}, 0), 0);  // more threads than cores
+  // Never more than its own mask has.
+  EXPECT_EQ(part({on_cores(0, 1, 1), on_cores(2, 15, 1)}, 0), 1);
+  EXPECT_EQ(part({on_cores(0, 1, 1), on_cores(2, 15, 1)}, 1), 7);
+}
+
 TEST(SpareCores, are_limited_by_the_cgroup_and_absent_where_nothing_is_known) {
   EXPECT_FALSE(spare({on_cores(0, 7, 1, 3), on_cores(0, 7, 1, 3)}));
   EXPECT_TRUE(spare({on_cores(0, 7, 1, 4), on_cores(0, 7, 1, 4)}));
