@@ -17,21 +17,23 @@ namespace {
 
 struct InspectOptions {
   std::vector<std::string> files;
-  bool check = false, verbose = false, seal = false, quality = false, compare = false, probe = false;
+  bool check = false, verbose = false, seal = false, quality = false, compare = false,
+       probe = false;
   data::QualityOptions quality_options;
   data::DriftLimits limits;
   std::string follow = "folder", out;
 };
 
 data::Follow follow_of(const std::string& word) {
-  return word == "none" ? data::Follow::kNone
+  return word == "none"  ? data::Follow::kNone
          : word == "any" ? data::Follow::kAny
                          : data::Follow::kFolder;
 }
 
 // The data of a run file, or the files that are named. Each rank reads the run file for itself.
 data::Description described(const InspectOptions& options) {
-  if (options.files.size() == 1 && std::filesystem::path(options.files.front()).extension() == ".toml")
+  if (options.files.size() == 1 &&
+      std::filesystem::path(options.files.front()).extension() == ".toml")
     return config::read_run(options.files.front(), {}).data.dataset;
   data::Description description;
   description.path = options.files;
@@ -41,8 +43,7 @@ data::Description described(const InspectOptions& options) {
 
 ExitCode quality_command(const InspectOptions& options, Context& context) {
   comm::Communicator& communicator = context.ranks.connect({});
-  const data::Manifest manifest =
-      data::read_manifest(communicator, described(options));
+  const data::Manifest manifest = data::read_manifest(communicator, described(options));
   const data::Quality quality =
       data::check_quality(communicator, manifest, options.quality_options);
   if (log::speaks()) log::line(quality.text);
@@ -80,8 +81,8 @@ ExitCode seal_command(const InspectOptions& options, Context& context) {
   const data::Description description = described(options);
   comm::Communicator& communicator = patient(context);
   std::filesystem::path out = options.out;
-  if (out.empty() && (description.path.size() != 1 ||
-                      !std::filesystem::is_regular_file(description.path.front())))
+  if (out.empty() &&
+      (description.path.size() != 1 || !std::filesystem::is_regular_file(description.path.front())))
     throw UserError(
         "say with --out FILE.h5 where the manifest of several files is to be; it is then what "
         "data.path names");
@@ -167,7 +168,8 @@ void add_inspect(CLI::App& program, Action& action) {
   command->add_flag("--seal", options->seal,
                     "Read everything once and keep figures, hashes and id of data that other "
                     "programs wrote, in a file beside them");
-  command->add_option("--out", options->out, "--seal: the file to write; FILE.lockstep.h5 if absent")
+  command
+      ->add_option("--out", options->out, "--seal: the file to write; FILE.lockstep.h5 if absent")
       ->type_name("FILE");
   command->add_flag("--quality", options->quality,
                     "Find values, samples and classes not fit to be learnt from; exit code 1 if "
@@ -182,8 +184,7 @@ void add_inspect(CLI::App& program, Action& action) {
                     "Drift of each field from one dataset file to another; exit code 1 if it is "
                     "past a limit");
   command
-      ->add_option("--psi", options->limits.index,
-                   "--compare: largest population stability index")
+      ->add_option("--psi", options->limits.index, "--compare: largest population stability index")
       ->type_name("NUMBER")
       ->capture_default_str();
   command

@@ -27,8 +27,8 @@ bool write_hashes(hid_t file, const std::string& path, const UnitHashes& hashes)
                             H5P_DEFAULT),
                  H5Dclose);
   return dataset &&
-         (hashes.empty() || H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                                     hashes.data()) >= 0) &&
+         (hashes.empty() ||
+          H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, hashes.data()) >= 0) &&
          dataset.close();
 }
 
@@ -42,8 +42,7 @@ UnitHashes read_hashes(const Manifest& manifest, const Field& field) {
     const Handle space(dataset ? H5Dget_space(dataset.get()) : -1, H5Sclose);
     const Handle stored(dataset ? H5Dget_type(dataset.get()) : -1, H5Tclose);
     std::array<hsize_t, H5S_MAX_RANK> extents{};
-    const int rank =
-        space ? H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) : -1;
+    const int rank = space ? H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) : -1;
     const bool fits = rank == 2 && extents[1] == 2 && dtype_of(stored.get()) == DType::kU64 &&
                       H5Dget_storage_size(dataset.get()) == extents[0] * sizeof(Hash128);
     if (!fits)

@@ -93,8 +93,7 @@ void Histogram::add(std::span<const double> values, double minimum, double maxim
   const double scale = std::ldexp(1.0, static_cast<int>(-exponent_));
   for (const double v : values) {
     const double floor = std::floor(v * scale);
-    const auto place =
-        floor == 0 && v < 0 ? std::int64_t{-1} : static_cast<std::int64_t>(floor);
+    const auto place = floor == 0 && v < 0 ? std::int64_t{-1} : static_cast<std::int64_t>(floor);
     ++counts_[static_cast<std::size_t>(place - first_)];
   }
 }

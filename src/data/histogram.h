@@ -1,6 +1,7 @@
 // How often which values occur: 64 parts whose width is a power of two and whose edges are its
 // multiples. The width is the smallest that holds all values, so that a histogram is a function of
-// the values alone: not of their order, nor of the histograms that it was merged from. Knows doubles.
+// the values alone: not of their order, nor of the histograms that it was merged from. Knows
+// doubles.
 #pragma once
 #include <array>
 #include <cstdint>

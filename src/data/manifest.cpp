@@ -96,8 +96,8 @@ Manifest read_manifest(const Description& description) {
     adopt_sidecar(manifest);
     find_classes(manifest);
   } else {
-    apply_own_manifest(manifest);
     check_complete(manifest);
+    apply_own_manifest(manifest);
     if (manifest.id.empty()) adopt_sidecar(manifest);
   }
   return manifest;

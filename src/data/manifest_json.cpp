@@ -28,8 +28,8 @@ std::vector<double> numbers_from(const json& list) {
 }
 
 json transform_json(const Transform& t) {
-  json j{{"axes", t.axes},     {"crop", t.crop},   {"crop_random", t.crop_random},
-         {"flip", t.flip},     {"log1p", t.log1p}, {"scale", t.scale},
+  json j{{"axes", t.axes},     {"crop", t.crop},      {"crop_random", t.crop_random},
+         {"flip", t.flip},     {"log1p", t.log1p},    {"scale", t.scale},
          {"offset", t.offset}, {"one_hot", t.one_hot}};
   if (t.normalise) j["normalise"] = static_cast<int>(*t.normalise);
   return j;
@@ -44,8 +44,7 @@ Transform transform_from(const json& j) {
   t.log1p = j.at("log1p");
   t.scale = j.at("scale"), t.offset = j.at("offset");
   t.one_hot = j.at("one_hot");
-  if (j.contains("normalise"))
-    t.normalise = static_cast<Normalise>(j.at("normalise").get<int>());
+  if (j.contains("normalise")) t.normalise = static_cast<Normalise>(j.at("normalise").get<int>());
   return t;
 }
 

@@ -1,11 +1,12 @@
 #include "manifest_text.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "hash_store.h"
 #include "links.h"
 #include "lockstep/core/error.h"
+#include "lockstep/data/probe.h"
 #include "lockstep/data/versions.h"
 #include "manifest_json.h"
 
@@ -55,6 +56,7 @@ void add_files(const json& told, Manifest& manifest) {
                       own.string(), path.string(), bytes, file.at("bytes").get<std::uintmax_t>());
     manifest.files.push_back(path);
   }
+  probe(std::span(manifest.files).subspan(1), manifest.follow, Description().probe);
 }
 
 // All splits and fields, with pieces in those files. Its own file may have no datasets of a split.
@@ -63,6 +65,23 @@ void take_shared(const json& told, Manifest& manifest) {
   for (const json& split : told.at("shared")) manifest.splits.push_back(split_from(split));
   if (manifest.splits.empty())
     throw DataError("{}: its manifest names no splits; make the version again", manifest.name());
+}
+
+void check_all_there(const json& told, const Manifest& manifest) {
+  for (const auto& [name, field] : told.at("fields").items()) {
+    const json splits = field.value("splits", json::object());
+    for (const auto& [split, of] : splits.items())
+      if (manifest.find(split) == nullptr || manifest.find(split)->find(name) == nullptr)
+        throw DataError("{}: dataset /{}/{} is missing; import the file again", manifest.name(),
+                        split, name);
+  }
+  for (const Split& split : manifest.splits)
+    for (const Field& field : split.fields)
+      if (field.hash.empty())
+        throw DataError(
+            "{}: its manifest does not know dataset {}, which came later; import the "
+            "file again",
+            manifest.name(), field.path);
 }
 
 void take_told(const json& told, Manifest& manifest) {
@@ -81,6 +100,7 @@ void take_told(const json& told, Manifest& manifest) {
       format == 1 ? apply_format_1(field, split, f) : apply_format_2(field, split, f);
     }
   if (format == 1) return;
+  check_all_there(told, manifest);
   give_reference(manifest);
   manifest.hashes = manifest.files.front();
   manifest.id = dataset_id(manifest);

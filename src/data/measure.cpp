@@ -63,7 +63,8 @@ class Measurement {
       unit_rows.resize(static_cast<std::size_t>(unit.rows) * row_bytes_);
       units->read_unit(u, unit_rows.data());
       // A unit on a border is read on both sides of it, and hashed where it begins.
-      if (unit.first >= rows.begin) hashes_.push_back(hash_bytes(unit_rows.data(), unit_rows.size()));
+      if (unit.first >= rows.begin)
+        hashes_.push_back(hash_bytes(unit_rows.data(), unit_rows.size()));
       const auto at = [&](std::int64_t row) {
         return unit_rows.begin() +
                static_cast<std::ptrdiff_t>(static_cast<std::size_t>(row - unit.first) * row_bytes_);

@@ -23,7 +23,8 @@ OutputFile::OutputFile(std::filesystem::path path)
         Handle(H5Fcreate(temporary_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose);
     if (!file_) reason = hdf5_reason();
   }
-  if (!file_) throw UserError("cannot create {} ({}); check the folder", temporary_.string(), reason);
+  if (!file_)
+    throw UserError("cannot create {} ({}); check the folder", temporary_.string(), reason);
 }
 
 OutputFile::~OutputFile() {

@@ -1,5 +1,5 @@
-// A small HDF5 file that is whole or absent: attributes of text, datasets of bytes, hashes. Knows no
-// fields.
+// A small HDF5 file that is whole or absent: attributes of text, datasets of bytes, hashes. Knows
+// no fields.
 #pragma once
 #include <filesystem>
 #include <string>

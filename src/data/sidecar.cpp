@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "hash_store.h"
@@ -44,7 +45,9 @@ std::string name_from(const fs::path& file, const fs::path& folder) {
   return fs::absolute(file).lexically_normal().lexically_relative(folder).string();
 }
 
-fs::path folder_of(const fs::path& file) { return fs::absolute(file).lexically_normal().parent_path(); }
+fs::path folder_of(const fs::path& file) {
+  return fs::absolute(file).lexically_normal().parent_path();
+}
 
 struct Sealed {
   Manifest manifest;
@@ -61,8 +64,8 @@ std::optional<Sealed> open_sealed(const fs::path& path) {
     const Handle dataset(H5Dopen2(file->id(), kSealDataset, H5P_DEFAULT), H5Dclose);
     const Handle type = native_type(DType::kU8);
     if (dataset) text.resize(H5Dget_storage_size(dataset.get()));
-    if (!dataset || H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                            text.data()) < 0)
+    if (!dataset ||
+        H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.data()) < 0)
       throw DataError("{}: cannot read its manifest ({}); seal the data again", where,
                       hdf5_reason());
   }
@@ -72,11 +75,10 @@ std::optional<Sealed> open_sealed(const fs::path& path) {
       throw DataError("{} has manifest format {}, this program reads {}; seal the data again",
                       where, told.at("format").dump(), kManifestFormat);
     Sealed sealed{manifest_from_text(told.at("manifest").dump()), {}};
-    for (fs::path& name : sealed.manifest.files) name = (path.parent_path() / name).lexically_normal();
-    for (const json& stamp : told.at("stamps"))
-      sealed.stamps.push_back({stamp.at(0), stamp.at(1)});
+    for (fs::path& name : sealed.manifest.files)
+      name = (path.parent_path() / name).lexically_normal();
+    for (const json& stamp : told.at("stamps")) sealed.stamps.push_back({stamp.at(0), stamp.at(1)});
     sealed.manifest.hashes = path;
-    sealed.manifest.text = json{{"made", told.at("made")}}.dump();
     if (sealed.stamps.size() != sealed.manifest.files.size() ||
         dataset_id(sealed.manifest) != sealed.manifest.id)
       throw DataError("{} is damaged: its hashes do not make its id; seal the data again", where);
@@ -100,16 +102,31 @@ std::string stale_text(const Sealed& sealed) {
   return {};
 }
 
-fs::path whole_path(const fs::path& file) { return fs::absolute(file).lexically_normal(); }
-
-bool same_pieces(const Manifest& a, const Field& f, const Manifest& b, const Field& g) {
-  const auto same = [&](const Piece& p, const Piece& q) {
-    return p.path == q.path && p.first == q.first && p.samples == q.samples &&
-           whole_path(a.files[static_cast<std::size_t>(p.file)]) ==
-               whole_path(b.files[static_cast<std::size_t>(q.file)]);
+// The manifest's numbers of the files that the sidecar is for; -1 for one that it does not read.
+std::vector<std::int32_t> numbers_of(const Manifest& sealed, const Manifest& manifest) {
+  const auto whole = [](const fs::path& file) {
+    return fs::absolute(file).lexically_normal().string();
   };
-  return f.dtype == g.dtype && f.sample == g.sample && f.layout == g.layout && f.block == g.block &&
-         std::equal(f.pieces.begin(), f.pieces.end(), g.pieces.begin(), g.pieces.end(), same);
+  std::map<std::string, std::int32_t> known;
+  for (const fs::path& file : manifest.files)
+    known.emplace(whole(file), static_cast<std::int32_t>(known.size()));
+  std::vector<std::int32_t> numbers;
+  for (const fs::path& file : sealed.files) {
+    const auto found = known.find(whole(file));
+    numbers.push_back(found == known.end() ? -1 : found->second);
+  }
+  return numbers;
+}
+
+bool same_pieces(const Field& sealed, const std::vector<std::int32_t>& numbers, const Field& g) {
+  const auto same = [&](const Piece& p, const Piece& q) {
+    return numbers[static_cast<std::size_t>(p.file)] == q.file && p.first == q.first &&
+           p.samples == q.samples && p.path == q.path;
+  };
+  return sealed.dtype == g.dtype && sealed.sample == g.sample && sealed.layout == g.layout &&
+         sealed.block == g.block &&
+         std::equal(sealed.pieces.begin(), sealed.pieces.end(), g.pieces.begin(), g.pieces.end(),
+                    same);
 }
 
 bool same_samples(const Split& a, const Split& b) {
@@ -119,10 +136,11 @@ bool same_samples(const Split& a, const Split& b) {
 }
 
 // The sidecar's field of the same rows, of the same samples if there is one.
-void adopt_field(const Sealed& sealed, const Manifest& manifest, const Split& split, Field& field) {
+void adopt_field(const Sealed& sealed, const std::vector<std::int32_t>& numbers, const Split& split,
+                 Field& field) {
   for (const Split& known : sealed.manifest.splits)
     for (const Field& f : known.fields) {
-      if (!same_pieces(sealed.manifest, f, manifest, field)) continue;
+      if (!same_pieces(f, numbers, field)) continue;
       field.hash = f.hash, field.hashes = f.hashes;
       if (same_samples(known, split) && !field.figures.known) field.figures = f.figures;
     }
@@ -135,6 +153,7 @@ std::optional<Manifest> read_sealed(const Description& description) {
     return std::nullopt;
   const fs::path path = description.path.front();
   if (path.extension() != ".h5" && path.extension() != ".hdf5") return std::nullopt;
+  probe(std::span(&path, 1), description.follow, description.probe);
   auto sealed = open_sealed(path);
   if (!sealed) return std::nullopt;
   if (!description.fields.empty() || !description.splits.empty())
@@ -148,6 +167,7 @@ std::optional<Manifest> read_sealed(const Description& description) {
     reach.check(file, fmt::format("{}: its manifest", path.string()));
   if (const std::string stale = stale_text(*sealed); !stale.empty())
     throw DataError("{} was made for other files: {}; seal the data again", path.string(), stale);
+  probe(sealed->manifest.files, description.follow, description.probe);
   return std::move(sealed->manifest);
 }
 
@@ -161,26 +181,27 @@ void adopt_sidecar(Manifest& manifest) {
     const auto sealed = open_sealed(path);
     why = sealed ? stale_text(*sealed) : "it is no sidecar";
     if (why.empty()) {
+      const auto numbers = numbers_of(sealed->manifest, manifest);
       for (Split& split : manifest.splits)
-        for (Field& field : split.fields) adopt_field(*sealed, manifest, split, field);
+        for (Field& field : split.fields) adopt_field(*sealed, numbers, split, field);
       give_reference(manifest);
       manifest.hashes = path;
       manifest.id = dataset_id(manifest);
-      const bool all = std::all_of(manifest.splits.begin(), manifest.splits.end(),
-                                   [](const Split& split) {
-                                     return std::all_of(
-                                         split.fields.begin(), split.fields.end(),
-                                         [](const Field& f) { return !f.hashes.empty(); });
-                                   });
+      const bool all =
+          std::all_of(manifest.splits.begin(), manifest.splits.end(), [](const Split& split) {
+            return std::all_of(split.fields.begin(), split.fields.end(),
+                               [](const Field& f) { return !f.hashes.empty(); });
+          });
       if (all) return;
       why = "not all of the data's fields are in it";
     }
   } catch (const Error& damaged) {
     why = damaged.what();
   }
-  log::warn("{} is not used, or not for all fields: {}; write it again with `lockstep inspect "
-            "--seal {}`",
-            path.string(), why, manifest.files.front().string());
+  log::warn(
+      "{} is not used, or not for all fields: {}; write it again with `lockstep inspect "
+      "--seal {}`",
+      path.string(), why, manifest.files.front().string());
 }
 
 std::string write_sidecar(comm::Communicator& communicator, const Description& description,
@@ -194,6 +215,7 @@ std::string write_sidecar(comm::Communicator& communicator, const Description& d
   for (Split& split : manifest.splits)
     for (Field& field : split.fields) {
       field.hash.clear(), field.hashes.clear();  // nothing is compared with what was known
+      if (manifest.text.empty()) field.reference = {};
       communicator.set_activity("sealing the dataset", 0);
       Measured measured = measure_field(communicator, manifest, split, field, true);
       field.figures = std::move(measured.figures);

@@ -65,8 +65,7 @@ void Statistics::add(std::int64_t index, const std::byte* rows, std::int64_t sam
   values_.resize(static_cast<std::size_t>(elements));
   to_doubles(dtype_, rows, elements, values_.data());
   if (channels_ > 0) add_channels({0, index}, channels_of(rows, elements));
-  if (is_float(dtype_))
-    std::erase_if(values_, [](double v) { return !std::isfinite(v); });
+  if (is_float(dtype_)) std::erase_if(values_, [](double v) { return !std::isfinite(v); });
   const auto finite = static_cast<std::int64_t>(values_.size());
   if (finite > 0) {
     const auto [low, high] = std::minmax_element(values_.begin(), values_.end());
@@ -86,7 +85,8 @@ void Statistics::widen(double minimum, double maximum) {
 }
 
 void Statistics::count_classes(const std::byte* rows, std::int64_t samples) {
-  classes_ = classes_ && totals_.minimum >= 0 && totals_.maximum < static_cast<double>(kMostClasses);
+  classes_ =
+      classes_ && totals_.minimum >= 0 && totals_.maximum < static_cast<double>(kMostClasses);
   if (!classes_) return class_counts_.clear();
   labels_.resize(static_cast<std::size_t>(samples));
   to_labels(dtype_, rows, samples, labels_.data());

@@ -48,8 +48,9 @@ class Statistics {
 
  private:
   using Channels = std::vector<Moments>;
-  using Node = std::pair<int, std::int64_t>;  // level and index: blocks [index << level, + 1 << level)
-  struct Totals {  // in which the order of blocks leaves no trace
+  using Node =
+      std::pair<int, std::int64_t>;  // level and index: blocks [index << level, + 1 << level)
+  struct Totals {                    // in which the order of blocks leaves no trace
     std::int64_t elements = 0, not_finite = 0;
     double minimum = 0, maximum = 0;
   };

@@ -20,13 +20,13 @@ std::int64_t VerifiedRows::read_unit(std::int64_t index, std::byte* out) const {
   const Hash128 hash = hash_bytes(out, static_cast<std::size_t>(unit.rows) * row_bytes());
   if (hash == hashes_[static_cast<std::size_t>(index)]) return bytes;
   throw DataError(
-      "{} and the {} behind it (chunk {} of {}) are not what was hashed: their bytes changed; copy "
+      "{}: the {} row{} from here, chunk {} of {}, are not what was hashed: their bytes changed; "
+      "copy "
       "or import the file again",
-      units_->place(unit.first), unit.rows - 1, index, units());
+      units_->place(unit.first), unit.rows, unit.rows == 1 ? "" : "s", index, units());
 }
 
-std::int64_t VerifiedRows::read_part(std::int64_t first, std::int64_t count,
-                                     std::byte* out) const {
+std::int64_t VerifiedRows::read_part(std::int64_t first, std::int64_t count, std::byte* out) const {
   const std::int64_t index = unit_of(first);
   const Unit whole = unit(index);
   auto rows = find_kept(index);
@@ -44,8 +44,8 @@ std::int64_t VerifiedRows::read_part(std::int64_t first, std::int64_t count,
 
 std::shared_ptr<const std::vector<std::byte>> VerifiedRows::find_kept(std::int64_t unit) const {
   const std::scoped_lock lock(mutex_);
-  const auto found = std::find_if(kept_.begin(), kept_.end(),
-                                  [&](const Kept& kept) { return kept.unit == unit; });
+  const auto found =
+      std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) { return kept.unit == unit; });
   if (found == kept_.end()) return nullptr;
   kept_.splice(kept_.begin(), kept_, found);
   return kept_.front().rows;

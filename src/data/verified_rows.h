@@ -29,7 +29,7 @@ class VerifiedRows final : public UnitSource {
   std::string way() const override { return units_->way() + ", hashes compared"; }
 
  private:
-  static constexpr std::size_t kMostKept = 8 << 20;       // bytes of all
+  static constexpr std::size_t kMostKept = 8 << 20;        // bytes of all
   static constexpr std::size_t kMostKeptUnit = 512 << 10;  // of one
   struct Kept {
     std::int64_t unit;

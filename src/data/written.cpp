@@ -102,8 +102,8 @@ void tell_splits(const Written& written, const std::string& name, json& told) {
   }
 }
 
-void tell_version(const Written& written, const Manifest* old,
-                  const std::filesystem::path& folder, json& manifest) {
+void tell_version(const Written& written, const Manifest* old, const std::filesystem::path& folder,
+                  json& manifest) {
   json samples;
   for (const Split& split : written.splits) samples[split.name] = split.samples;
   manifest["format"] = kManifestFormat;

@@ -22,7 +22,7 @@ Written what_is_written(const DatasetWriter& writer, const Manifest* old);
 // Adds to a field of the manifest what is known of it in each split.
 void tell_splits(const Written& written, const std::string& field, nlohmann::json& told);
 // Format, id, splits, and the parent with its files, for a file in `folder`.
-void tell_version(const Written& written, const Manifest* old,
-                  const std::filesystem::path& folder, nlohmann::json& manifest);
+void tell_version(const Written& written, const Manifest* old, const std::filesystem::path& folder,
+                  nlohmann::json& manifest);
 
 }  // namespace lockstep::data

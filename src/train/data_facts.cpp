@@ -55,9 +55,12 @@ std::string facts_json(const DataFacts& f, const DataVersion& version) {
     json["data"] = {{"id", version.id}, {"structure", version.structure}};
   if (!f.centre.empty()) json["centre"] = f.centre, json["width"] = f.width;
   if (!(f.target == NormalFacts()))
-    json["target"] = {{"has_statistics", f.target.has_statistics}, {"mean", f.target.mean},
-                      {"deviation", f.target.deviation},           {"minimum", f.target.minimum},
-                      {"maximum", f.target.maximum},               {"centre", f.target.centre},
+    json["target"] = {{"has_statistics", f.target.has_statistics},
+                      {"mean", f.target.mean},
+                      {"deviation", f.target.deviation},
+                      {"minimum", f.target.minimum},
+                      {"maximum", f.target.maximum},
+                      {"centre", f.target.centre},
                       {"width", f.target.width}};
   if (!f.tokenizer_kind.empty())
     json["tokenizer"] = {{"kind", f.tokenizer_kind}, {"model", base64(f.tokenizer_model)}};
@@ -67,15 +70,22 @@ std::string facts_json(const DataFacts& f, const DataVersion& version) {
 DataFacts parse_facts(const std::string& text, const std::string& checkpoint) {
   try {
     const auto json = nlohmann::json::parse(text);
-    DataFacts facts{json.at("has_statistics"), json.at("mean"),    json.at("deviation"),
-                    json.at("minimum"),        json.at("maximum"), json.at("classes"),
-                    "",                        "",                 {},
-                    {},                        {}};
+    DataFacts facts{json.at("has_statistics"),
+                    json.at("mean"),
+                    json.at("deviation"),
+                    json.at("minimum"),
+                    json.at("maximum"),
+                    json.at("classes"),
+                    "",
+                    "",
+                    {},
+                    {},
+                    {}};
     facts.centre = json.value("centre", facts.centre);
     facts.width = json.value("width", facts.width);
     if (json.contains("target")) {
       const auto& t = json["target"];
-      facts.target = {t.at("has_statistics"), t.at("mean"),    t.at("deviation"), t.at("minimum"),
+      facts.target = {t.at("has_statistics"), t.at("mean"),   t.at("deviation"), t.at("minimum"),
                       t.at("maximum"),        t.at("centre"), t.at("width")};
     }
     if (json.contains("tokenizer")) {

@@ -113,7 +113,8 @@ TEST(Loader, serves_streams_that_run_at_their_own_pace) {
 
 TEST(Loader, equals_h5py_bit_for_bit) {
   for (const char* name : {"contiguous", "chunk7", "gzip", "fletcher", "contiguous_big"}) {
-    const Manifest manifest = read_manifest(world(), h5py_files() / (std::string(name) + ".h5"));
+    const Manifest manifest =
+        read_manifest(world(), {.path = {(h5py_files() / name).string() + ".h5"}});
     LoaderOptions options = options_for(4, 1, 8, 0);
     options.classes = manifest.find("train")->find("y")->classes;
     const auto bytes = file_bytes(h5py_files() / (std::string(name) + ".x.bin"));
@@ -147,11 +148,11 @@ TEST(Loader, normalises_in_float) {
   for (const Normalise normalise : {Normalise::kUnit, Normalise::kStandard}) {
     LoaderOptions options = options_for(1, 1, 32, 0);
     options.normalise = normalise;
-    const Field& field = *manifest.find("train")->find("features");
+    const Figures& figures = manifest.find("train")->find("features")->reference;
     const bool unit = normalise == Normalise::kUnit;
-    const auto shift = static_cast<float>(unit ? field.minimum : field.mean);
+    const auto shift = static_cast<float>(unit ? figures.minimum : figures.mean);
     const auto scale =
-        static_cast<float>(1 / (unit ? field.maximum - field.minimum : field.deviation));
+        static_cast<float>(1 / (unit ? figures.maximum - figures.minimum : figures.deviation));
     const auto reader = make_row_reader(manifest, options);
     std::vector<float> input(1009 * 2);
     std::vector<std::int32_t> labels(1009);
@@ -163,16 +164,17 @@ TEST(Loader, normalises_in_float) {
     }
   }
   for (Split& split : manifest.splits)
-    for (Field& field : split.fields) field.has_statistics = false;
+    for (Field& field : split.fields) field.reference = {};
   LoaderOptions options = options_for(1, 1, 32, 0);
   options.normalise = Normalise::kStandard;
   EXPECT_TRUE(contains_all(refusal([&] { make_row_reader(manifest, options); }),
                            {"UserError", "statistics", "/train/features", "data.normalise"}));
-  const Field imported = *read_manifest(manifest.file).find("train")->find("features");
+  const Field imported = *read_manifest(manifest.files.front()).find("train")->find("features");
   add_statistics(world(), manifest, "train", "");
   const Field& found = *manifest.find("train")->find("features");
-  EXPECT_NEAR(found.mean, imported.mean, 1e-12 * imported.mean);
-  EXPECT_NEAR(found.deviation, imported.deviation, 1e-12 * imported.deviation);
+  EXPECT_NEAR(found.reference.mean, imported.reference.mean, 1e-12 * imported.reference.mean);
+  EXPECT_NEAR(found.reference.deviation, imported.reference.deviation,
+              1e-12 * imported.reference.deviation);
 }
 
 TEST(Loader, reads_values_as_targets) {

@@ -189,6 +189,8 @@ done
 ends 0 train "$PWD/whole.h5" whole
 "$program" verify next.1 next.3 > /dev/null || fail "ranks differ on a version"
 "$program" verify next.1 whole > /dev/null || fail "a version is not its rows"
+ends 2 "$program" import --append two.h5 --train last.csv --out one.h5 --overwrite
+says "shares the chunks of one.h5"
 mkdir moved
 cp next.h5 moved
 ends 3 "$program" inspect moved/next.h5

@@ -36,12 +36,8 @@ std::vector<Values> difficult_values() {
   std::normal_distribution<double> normal;
   constexpr double kLargest = std::numeric_limits<double>::max();
   constexpr double kLeast = std::numeric_limits<double>::denorm_min();
-  std::vector<Values> sets{{0, -0.0, 0},
-                           {5, 5, 5},
-                           {-kLargest, kLargest, 1},
-                           {kLeast, -kLeast, 0},
-                           {-kLeast, 1e300},
-                           {1, std::nextafter(1, 2)},
+  std::vector<Values> sets{{0, -0.0, 0},         {5, 5, 5},        {-kLargest, kLargest, 1},
+                           {kLeast, -kLeast, 0}, {-kLeast, 1e300}, {1, std::nextafter(1, 2)},
                            {-1, 63, 64, 127.5}};
   for (const double scale : {1e-310, 1e-30, 1.0, 1e8, 1e305}) {
     for (const double centre : {0.0, 1e4}) {

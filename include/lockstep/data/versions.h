@@ -27,7 +27,8 @@ std::string dataset_id(const Manifest& manifest);
 // compared by. One line.
 std::string structure_text(const Manifest& manifest);
 
-// Datasets of which damaged bytes would not be noticed: neither hashes nor a filter with a checksum.
+// Datasets of which damaged bytes would not be noticed: neither hashes nor a filter with a
+// checksum.
 // "" if there are none, else a sentence that names some of them and what to do.
 std::string unchecked_text(const Manifest& manifest);
 

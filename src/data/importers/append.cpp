@@ -112,9 +112,9 @@ Renumbering conform(const Manifest& old, const Field& field, const json& told, S
   if (mine.classes) {
     Names known = told.value("class_names", Names());
     if (known.empty() != mine.class_names.empty())
-      refuse(old, fmt::format("the classes of {} are {} there, and {} here", field.name,
-                              known.empty() ? "numbers" : "names",
-                              known.empty() ? "names" : "numbers"));
+      refuse(old,
+             fmt::format("the classes of {} are {} there, and {} here", field.name,
+                         known.empty() ? "numbers" : "names", known.empty() ? "names" : "numbers"));
     how.numbers = numbers_in(known, mine.class_names);
     mine.class_names = std::move(known);
   } else if (how.from != how.to) {
@@ -136,6 +136,13 @@ std::optional<Manifest> read_older_version(comm::Communicator& communicator,
   Description description;
   description.path = {options.append.string()};
   Manifest old = read_manifest(communicator, description);
+  communicator.together([&] {
+    std::error_code error;  // of a name that is free
+    for (const auto& file : old.files)
+      if (std::filesystem::equivalent(file, options.out, error))
+        throw UserError("{} shares the chunks of {}; give its next version another name",
+                        options.append.string(), file.string());
+  });
   if (old.id.empty())
     throw UserError(
         "{} has no hashes and no id; import it again, or seal it with `lockstep inspect --seal`",
@@ -149,17 +156,16 @@ void conform_to(const Manifest& old, Sources& sources) {
   const json told = text.value("fields", json::object());
   const Split& split = old.splits.front();
   if (fields.size() != split.fields.size())
-    refuse(old, fmt::format("it has {} fields, the new samples {}", split.fields.size(),
-                            fields.size()));
+    refuse(old,
+           fmt::format("it has {} fields, the new samples {}", split.fields.size(), fields.size()));
   std::vector<Renumbering> renumberings;
   for (SourceField& mine : fields) {
     const Field* field = split.find(mine.column.name);
     if (field == nullptr) refuse(old, fmt::format("it has no field {}", mine.column.name));
-    renumberings.push_back(
-        conform(old, *field, told.value(field->name, json::object()), mine));
+    renumberings.push_back(conform(old, *field, told.value(field->name, json::object()), mine));
   }
-  const bool changes =
-      std::any_of(renumberings.begin(), renumberings.end(), [](const auto& r) { return r.changes; });
+  const bool changes = std::any_of(renumberings.begin(), renumberings.end(),
+                                   [](const auto& r) { return r.changes; });
   if (!changes) return;
   for (auto* source : {&sources.train, &sources.test})
     if (*source) *source = std::make_unique<ConformedSource>(std::move(*source), renumberings);

@@ -13,8 +13,8 @@ namespace lockstep::data {
 std::optional<Manifest> read_older_version(comm::Communicator& communicator,
                                            const ImportOptions& options);
 
-// Throws UserError naming the field if names, shapes, columns or types differ, or its classes do not
-// fit. Classes that are new get the next numbers.
+// Throws UserError naming the field if names, shapes, columns or types differ, or its classes do
+// not fit. Classes that are new get the next numbers.
 void conform_to(const Manifest& old, Sources& sources);
 
 // As in the older version, so that the order of an epoch permutes alike chunks.

@@ -77,7 +77,7 @@ std::string made_manifest(const ImportOptions& options, const std::string& forma
   made["left_out"] = source.left_out;
   json all{{"fields", fields}, {"made", made}};
   tell_version(written, old, std::filesystem::absolute(options.out).parent_path(), all);
-  return dump(all, 2);
+  return dump(all);
 }
 
 }  // namespace lockstep::data

@@ -124,7 +124,7 @@ std::string manifest_of(const ImportOptions& options, const Parts& parts,
            {"made", made}};
   tell_splits(written, "tokens", all["fields"]["tokens"]);
   tell_version(written, nullptr, {}, all);
-  return dump(all, 2);
+  return dump(all);
 }
 
 }  // namespace
