@@ -33,7 +33,7 @@ def make(path, samples, options):
             count = min(1024, samples - first)
             walk = np.cumsum(rng.integers(-3, 4, (count,) + SAMPLE), axis=2)
             x[first : first + count] = (walk * 0.125).astype("f4")
-        f.create_dataset("train/y", data=(np.arange(samples) % 10).astype("u1"), chunks=(4096,))
+        f.create_dataset("train/y", data=(np.arange(samples) % 10).astype("u1"), chunks=(min(4096, samples),))
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
