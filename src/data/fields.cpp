@@ -26,7 +26,7 @@ const Field* by_role(const Split& split, const std::string& role) {
 
 const Field& resolve_field(const Manifest& manifest, const std::string& split_name,
                            const std::string& name, const std::string& role) {
-  const std::string file = manifest.file.string();
+  const std::string file = manifest.name();
   const Split* split = manifest.find(split_name);
   if (split == nullptr) {
     std::string known;

@@ -17,7 +17,7 @@ void cut_sequences(Manifest& manifest, std::int64_t sequence) {
       throw UserError(
           "{}: split \"{}\" has {} tokens, too few for one sequence of {} and the token after it; "
           "set data.sequence to at most {}, or give more text",
-          manifest.file.string(), split.name, stream->count, sequence,
+          manifest.name(), split.name, stream->count, sequence,
           std::max<std::int64_t>(stream->count - 1, 0));
     Field input = *stream;
     input.sample = {sequence};
@@ -25,7 +25,7 @@ void cut_sequences(Manifest& manifest, std::int64_t sequence) {
     input.sequence = sequence;
     // The order permutes chunks of whole sequences, which need not end where the file's chunks do.
     if (stream->chunk > 0) input.chunk = std::max<std::int64_t>(stream->chunk / sequence, 1);
-    input.has_statistics = false;
+    input.figures = input.reference = {};  // token numbers are no quantity
     Field target = input;
     input.name = "tokens", input.role = "input";
     target.name = "next_tokens", target.role = "target", target.shift = 1;

@@ -19,8 +19,9 @@ TEST(BytePairs, are_refused_with_the_remedy_in_a_build_without_sentencepiece) {
   options.tokenizer = "bpe";
   for (const std::string& sentence :
        {refusal([&] { import_dataset(options, nullptr); }),
-        refusal([&] { train_bpe(options.train, 1000); }),
-        refusal([&] { make_tokenizer({"sentencepiece", "model"}); })})
+        refusal([&] { train_bpe(options.train, 1000); }), refusal([&] {
+          make_tokenizer({"sentencepiece", "model"});
+        })})
     EXPECT_TRUE(contains_all(sentence, {"UserError", "libsentencepiece-dev", "--tokenizer bytes"}));
 }
 

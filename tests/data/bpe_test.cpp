@@ -4,7 +4,7 @@
 #include <cstring>
 #include <random>
 
-#include "data/field_reader.h"
+#include "data/row_source.h"
 #include "data/text_pieces.h"
 #include "files.h"
 #include "lockstep/core/hash.h"
@@ -26,7 +26,9 @@ std::string made_text(int words) {
     const unsigned end = random() % 20;
     text += end == 0 ? ".\n\n" : end == 1 ? ",\n    " : end == 2 ? ".  " : " ";
   }
-  return text + "Gr\xC3\xBC\xC3\x9F" "e\n";
+  return text +
+         "Gr\xC3\xBC\xC3\x9F"
+         "e\n";
 }
 
 class BytePairs : public ::testing::Test {
@@ -58,12 +60,29 @@ TEST_F(BytePairs, give_back_any_bytes) {
     for (const std::int32_t token : tokens) EXPECT_TRUE(token >= 0 && token < 400);
     return tokenizer->decode(tokens) == text;
   };
-  for (const std::string text :
-       {"", " ", "  ", "\n", "\r\n\r\n", "\t", " lead", "trail ", "a  b   c", "\xE2\x96\x81",
-        "a\xE2\x96\x81 \xE2\x96\x81\xE2\x96\x81z", "<unk><s></s><0x41>", "\xEF\xBB\xBF" "bom",
-        "e\xCC\x81", "\xEF\xAC\x81 \xEF\xBC\xA1 \xE2\x85\xB7", "\xF0\x9F\x8E\xB2 dice",
-        "\xE2\x96\x85", "\xEF\xBF\xBD", "\xC2\xA0\xE3\x80\x80\xE2\x80\x8B", "\xFF\xFE", "ok\x80ok",
-        "\xED\xA0\x80"})
+  for (const std::string text : {"",
+                                 " ",
+                                 "  ",
+                                 "\n",
+                                 "\r\n\r\n",
+                                 "\t",
+                                 " lead",
+                                 "trail ",
+                                 "a  b   c",
+                                 "\xE2\x96\x81",
+                                 "a\xE2\x96\x81 \xE2\x96\x81\xE2\x96\x81z",
+                                 "<unk><s></s><0x41>",
+                                 "\xEF\xBB\xBF"
+                                 "bom",
+                                 "e\xCC\x81",
+                                 "\xEF\xAC\x81 \xEF\xBC\xA1 \xE2\x85\xB7",
+                                 "\xF0\x9F\x8E\xB2 dice",
+                                 "\xE2\x96\x85",
+                                 "\xEF\xBF\xBD",
+                                 "\xC2\xA0\xE3\x80\x80\xE2\x80\x8B",
+                                 "\xFF\xFE",
+                                 "ok\x80ok",
+                                 "\xED\xA0\x80"})
     EXPECT_TRUE(round_trip(text)) << text;
   EXPECT_TRUE(round_trip(std::string("\0a\0\0 b", 6)));
   EXPECT_TRUE(round_trip(made_text(2000)));
@@ -116,10 +135,10 @@ TEST_F(BytePairs, are_kept_in_the_dataset_and_give_back_each_split) {
     const Field& field = *manifest.find(split)->find("tokens");
     EXPECT_EQ(field.dtype, DType::kU16);
     EXPECT_EQ(field.classes, 400);
-    const FieldReader reader(std::make_shared<const InputFile>(options_.out), field);
     std::vector<std::uint16_t> tokens(static_cast<std::size_t>(field.count));
-    DecodedChunk chunk;
-    reader.read(0, field.count, reinterpret_cast<std::byte*>(tokens.data()), chunk);
+    KeptUnit kept_unit;
+    open_rows(manifest, *manifest.find(split), field)
+        ->read(0, field.count, reinterpret_cast<std::byte*>(tokens.data()), kept_unit);
     joined += tokenizer->decode({tokens.begin(), tokens.end()});
   }
   EXPECT_EQ(joined, whole);

@@ -126,10 +126,10 @@ TEST_F(Damage, refuses_a_file_that_changed_after_it_was_opened) {
 TEST_F(Damage, refuses_a_missing_field_of_an_imported_file) {
   const Manifest manifest = numbered_rows(folder_.path(), 100, 10, 0);
   const std::string remove = "/usr/bin/python3 -c \"import h5py; f = h5py.File('" +
-                             manifest.file.string() +
+                             manifest.files.front().string() +
                              "', 'a'); f['val/features'] = f['train/features'][...]\"";
   ASSERT_EQ(std::system(remove.c_str()), 0);
-  EXPECT_TRUE(contains_all(open(manifest.file), {"DataError", "/val/label", "missing"}));
+  EXPECT_TRUE(contains_all(open(manifest.files.front()), {"DataError", "/val/label", "missing"}));
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ ImportOptions options_of(const json& told) {
   ImportOptions options;
   const auto files = [&](const char* key) {
     std::vector<fs::path> paths;
-    for (const std::string name : told.value(key, std::vector<std::string>()))
+    for (const std::string& name : told.value(key, std::vector<std::string>()))
       paths.push_back(inputs() / name);
     return paths;
   };

@@ -28,7 +28,7 @@ Manifest numbered_rows(const fs::path& folder, std::int64_t samples, std::int64_
     options.deflate = deflate;
     import_dataset(options, nullptr);
   }
-  return read_manifest(world(), out);
+  return read_manifest(world(), {.path = {out.string()}});
 }
 
 LoaderOptions options_for(std::int64_t lanes, std::int64_t accumulate, std::int64_t microbatch,

@@ -82,7 +82,7 @@ TEST(Order, shuffles_inside_of_windows_only) {
 
 TEST(Order, is_that_of_the_file_without_shuffling) {
   LoaderOptions options = options_for(4, 8, 50);
-  options.shuffle = false;
+  options.shuffle = Shuffle::kNone;
   for (std::int64_t lane = 0; lane < 4; ++lane) {
     const auto rows = lane_order(1009, 7, options, 5, lane);
     const std::int64_t segment = 1009 / 32 * 8;

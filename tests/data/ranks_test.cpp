@@ -67,7 +67,7 @@ TEST(Ranks, get_the_same_sequences_whatever_their_number) {
     import_dataset(options, nullptr);
   }
   world().barrier();
-  Manifest manifest = read_manifest(world(), out);
+  Manifest manifest = read_manifest(world(), {.path = {out.string()}});
   cut_sequences(manifest, kSequence);
   LoaderOptions options = options_for(8, 1, 5, 33);
   options.input_is_tokens = true;
@@ -224,7 +224,8 @@ TEST(Ranks, keep_their_lanes_where_shared_memory_is_too_small) {
 }
 
 TEST(Ranks, all_refuse_a_bad_file_with_the_same_sentence) {
-  const std::string mine = refusal([] { read_manifest(world(), shared_folder() / "absent.h5"); });
+  const std::string mine =
+      refusal([] { read_manifest(world(), {.path = {(shared_folder() / "absent.h5").string()}}); });
   EXPECT_TRUE(contains_all(mine, {"UserError", "absent.h5"}));
   EXPECT_EQ(comm::broadcast_text(world(), mine), mine);
 }

@@ -6,8 +6,8 @@
 #include <set>
 
 #include "data/elements.h"
-#include "data/field_reader.h"
 #include "data/manifest_text.h"
+#include "data/row_source.h"
 #include "loading.h"
 
 namespace lockstep::data {
@@ -16,9 +16,8 @@ namespace {
 using namespace testing;
 using comm::LaneRange;
 
-constexpr const char* kStreams[] = {"stream_contiguous", "stream_u1",  "stream_chunk",
-                                    "stream_gzip",       "stream_big", "stream_i8",
-                                    "stream_grown"};
+constexpr const char* kStreams[] = {"stream_contiguous", "stream_u1", "stream_chunk", "stream_gzip",
+                                    "stream_big",        "stream_i8", "stream_grown"};
 constexpr std::int64_t kTokens = 5003;
 
 fs::path path_of(const char* name) { return h5py_files() / (std::string(name) + ".h5"); }
@@ -74,8 +73,8 @@ TEST(Sequences, use_all_tokens_that_have_a_next_one) {
   Manifest manifest = read_manifest(path_of("stream_gzip"));
   EXPECT_TRUE(contains_all(refusal([&] { cut_sequences(manifest, 101); }),
                            {"UserError", "stream_gzip.h5", "\"val\"", "101 tokens", "most 100"}));
-  EXPECT_TRUE(contains_all(refusal([&] { cut_sequences(manifest, 0); }),
-                           {"UserError", "data.sequence"}));
+  EXPECT_TRUE(
+      contains_all(refusal([&] { cut_sequences(manifest, 0); }), {"UserError", "data.sequence"}));
 }
 
 TEST(Sequences, hold_the_rows_of_the_stream_in_every_layout) {
@@ -87,15 +86,14 @@ TEST(Sequences, hold_the_rows_of_the_stream_in_every_layout) {
       const auto tokens = tokens_of(name, dtype);
       ASSERT_EQ(tokens.size(), static_cast<std::size_t>(kTokens));
       cut_sequences(manifest, sequence);
-      const auto file = std::make_shared<const InputFile>(manifest.file);
       for (const Field& field : manifest.splits[0].fields) {
-        const FieldReader reader(file, field);
-        DecodedChunk kept;
+        const auto reader = open_rows(manifest, manifest.splits[0], field);
+        KeptUnit kept;
         for (const std::int64_t at_once : {std::int64_t{1}, std::int64_t{3}, field.count})
           for (std::int64_t first = 0; first < field.count; first += at_once) {
             const std::int64_t count = std::min(at_once, field.count - first);
             std::vector<std::byte> rows(static_cast<std::size_t>(count) * field.sample_bytes());
-            reader.read(first, count, rows.data(), kept);
+            reader->read(first, count, rows.data(), kept);
             std::vector<std::int32_t> got(static_cast<std::size_t>(count * sequence));
             to_labels(dtype, rows.data(), count * sequence, got.data());
             const auto* from = tokens.data() + first * sequence + field.shift;

@@ -113,14 +113,14 @@ TEST_F(TextFiles, name_the_first_byte_that_is_no_utf8) {
     const std::string good = std::string(at, 'a') + "\xF0\x9F\x8E\xB2 end";
     EXPECT_EQ(survey_text(file(good), true), static_cast<std::int64_t>(good.size()));
   }
-  EXPECT_TRUE(contains_all(refusal([&] { survey_text(file(""), true); }),
-                           {"DataError", "a.txt is empty"}));
+  EXPECT_TRUE(
+      contains_all(refusal([&] { survey_text(file(""), true); }), {"DataError", "a.txt is empty"}));
   EXPECT_TRUE(contains_all(refusal([&] { survey_text(folder_ / "none.txt", true); }),
                            {"UserError", "none.txt", "No such file"}));
-  EXPECT_TRUE(contains_all(refusal([&] { survey_text(folder_.path(), true); }),
-                           {"UserError", "a folder"}));
-  EXPECT_TRUE(contains_all(refusal([&] { survey_text("/dev/null", true); }),
-                           {"UserError", "plain file"}));
+  EXPECT_TRUE(
+      contains_all(refusal([&] { survey_text(folder_.path(), true); }), {"UserError", "a folder"}));
+  EXPECT_TRUE(
+      contains_all(refusal([&] { survey_text("/dev/null", true); }), {"UserError", "plain file"}));
 }
 
 TEST_F(TextFiles, are_cut_where_a_line_starts) {
@@ -132,7 +132,10 @@ TEST_F(TextFiles, are_cut_where_a_line_starts) {
   EXPECT_EQ(cut("ab\ncd\nef\n", 7), 6);  // no line starts after it
   EXPECT_EQ(cut("ab\ncd\nef", 7), 6);
   EXPECT_EQ(cut("abcdef", 4), 4);
-  EXPECT_EQ(cut("ab\xC3\xA9" "cd", 3), 4);
+  EXPECT_EQ(cut("ab\xC3\xA9"
+                "cd",
+                3),
+            4);
   EXPECT_EQ(cut("abcdef", 0), 0);
   EXPECT_EQ(cut("abcdef", 6), 6);
 }

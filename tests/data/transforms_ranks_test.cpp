@@ -73,8 +73,7 @@ void expect_step(Loader& loader, const LoaderOptions& options, std::int64_t chun
     loader.fill(lane, at, micro, input.data(), labels.data(), nullptr);
     std::size_t next = 0;
     for (std::int64_t i = 0; i < options.microbatch; ++i) {
-      const std::int64_t place =
-          (at.step * options.accumulate + micro) * options.microbatch + i;
+      const std::int64_t place = (at.step * options.accumulate + micro) * options.microbatch + i;
       const Draw draw{options.seed, at.epoch, lane, place};
       const Draw::Choice down = draw.choose(0), right = draw.choose(1);
       for (std::int64_t y = 0; y < kCutHeight; ++y)
