@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "dataset_header.h"
 #include "lockstep/core/error.h"
 
 namespace lockstep::data {
@@ -140,6 +141,11 @@ bool check_source(const Located& dataset, const Source& source, const Reach& rea
   if (!found)
     throw DataError("{} is virtual, and its source {} has no dataset {}", from,
                     file->path().string(), source.dataset);
+  {  // HDF5 crashes on some headers that read_header() refuses
+    const Hdf5Lock lock;
+    const Handle header = open_located(*found->file, found->path);
+    if (header) read_header(header.get(), found->file->path().string(), found->path);
+  }
   check_all_sources(*found, reach, depth + 1);
   return true;
 }
