@@ -83,7 +83,8 @@ TEST(FullRanks, get_the_same_samples_wherever_these_lie) {
           loader->advance(at);
           expect_rows(*loader, options, mine, at, samples, placing.name);
         }
-        EXPECT_EQ(loader->times().bytes_sent > 0, ranks->topology().nodes() > 1);
+        // Which of a node's ranks sends goes by the receivers' positions: some may have none.
+        EXPECT_EQ(ranks->max(loader->times().bytes_sent) > 0, ranks->topology().nodes() > 1);
       }
     }
   }
