@@ -96,8 +96,14 @@ Owner read_table(const TableEntry& written, const std::vector<Option<Owner>>& ke
   for (const Entry& entry : written.keys) {
     const auto o = find(entry.key);
     if (o == keys.end()) {
-      throw UserError("{}: unknown key {} of a {}{}", entry.where, entry.key, what,
-                      meant(nearest(entry.key, names_of(keys))));
+      const std::string guess = nearest(entry.key, names_of(keys));
+      std::vector<std::string> known;
+      for (const Option<Owner>& option : keys)
+        if (option.only_for.empty() || option.applies_to(decider(option)))
+          known.push_back(option.name);
+      throw UserError(
+          "{}: unknown key {} of a {}{}", entry.where, entry.key, what,
+          guess.empty() ? fmt::format("; it may have {}", fmt::join(known, ", ")) : meant(guess));
     }
     if (!o->only_for.empty() && !decider(*o).empty() && !o->applies_to(decider(*o))) {
       throw UserError("{}: a {} of {} {} has no {}; only {} {}", entry.where, what, o->only_with,

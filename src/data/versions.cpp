@@ -1,5 +1,7 @@
 #include "lockstep/data/versions.h"
 
+#include <algorithm>
+
 #include "lockstep/core/error.h"
 
 namespace lockstep::data {
@@ -42,20 +44,20 @@ std::string structure_text(const Manifest& manifest) {
 }
 
 std::string unchecked_text(const Manifest& manifest) {
-  constexpr int kNamed = 3;
-  std::string names;
-  int found = 0;
+  constexpr std::size_t kNamed = 3;
+  std::vector<std::string> found;  // once, though several splits may share a dataset
   for (const Split& split : manifest.splits)
-    for (const Field& field : split.fields) {
-      if (!is_unchecked(field) || ++found > kNamed) continue;
-      names += (found == 1 ? "" : ", ") + field.path;
-    }
-  if (found == 0) return {};
-  if (found > kNamed) names += fmt::format(" and {} more", found - kNamed);
+    for (const Field& field : split.fields)
+      if (is_unchecked(field) && std::ranges::count(found, field.path) == 0)
+        found.push_back(field.path);
+  if (found.empty()) return {};
+  const std::size_t named = std::min(found.size(), kNamed);
+  std::string names = fmt::format("{}", fmt::join(found.begin(), found.begin() + named, ", "));
+  if (found.size() > named) names += fmt::format(" and {} more", found.size() - named);
   return fmt::format(
       "{}: {} {} neither hashes nor checksums: damaged bytes would not be noticed; `lockstep "
       "inspect --seal` writes hashes",
-      manifest.name(), names, found == 1 ? "has" : "have");
+      manifest.name(), names, found.size() == 1 ? "has" : "have");
 }
 
 std::filesystem::path sidecar_of(const std::filesystem::path& file) {

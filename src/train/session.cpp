@@ -19,8 +19,8 @@ data::Manifest read_data(comm::Communicator& communicator, const Run& run, const
   const events::Span span(events::Kind::kStart, "reading the dataset");
   communicator.set_activity("reading the dataset's statistics", 0);
   data::Manifest manifest = data::read_manifest(communicator, run.data.dataset);
-  if (const std::string unchecked = data::unchecked_text(manifest); !unchecked.empty())
-    log::info("{}", unchecked);
+  const std::string unchecked = data::unchecked_text(manifest);
+  if (facts == nullptr && !unchecked.empty()) log::info("{}", unchecked);
   if (manifest.find(split) == nullptr) return manifest;  // make_task says so
   data::cut_sequences(manifest, run.data.sequence);
   if (facts != nullptr) {

@@ -52,268 +52,33 @@ table() {  # lanes, arguments
   same "$reference" "$(digest 3 "$@" --set parallel.bucket_bytes=4096)" "small buckets"
 }
 
-# Sharded parameters, in all stages, against replicated ones on one rank; and through stops that change
-# strategy and number of ranks.
-sharded() {  # lanes, arguments
-  local lanes=$1 reference stage dir=$work/$case
-  shift
-  rm -rf "$dir"
-  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
-  reference=$(digest 1 "$@")
-  echo "reference: $reference"
-  for stage in 1 2 3; do
-    local way=("$@" --set parallel.strategy=sharded --set "parallel.stage=$stage")
-    for ranks in 1 2 3 8; do same "$reference" "$(digest $ranks "${way[@]}")" "stage $stage, $ranks ranks"; done
-    same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1)" "stage $stage, nodes of 1+2 ranks"
-    same "$reference" "$(digest 6 "${way[@]}" --set parallel.pretend_nodes=0,1,0,2,1,0)" "stage $stage, nodes of 3+2+1 ranks, mixed"
-    if [ "$stage" = 3 ]; then
-      same "$reference" "$(digest 2 "${way[@]}" --set parallel.lane_group=3)" "stage 3, 2 ranks, 3 lanes together"
-    else
-      same "$reference" "$(digest 2 "${way[@]}" --set run.threads=2)" "stage $stage, 2 ranks, 2 threads"
-    fi
-    local saves=(--set "checkpoint.dir=$dir/$stage")
-    digest 3 "${way[@]}" "${saves[@]}" --stop-after 4 > /dev/null
-    digest 2 "$@" "${saves[@]}" --resume --stop-after 7 > /dev/null
-    same "$reference" "$(digest 4 "${way[@]}" "${saves[@]}" --set "parallel.stage=$((4 - stage))" --set parallel.pretend_nodes=0,1,1,1 --resume)" \
-      "stage $stage on 3 ranks, replicated on 2, stage $((4 - stage)) on 4"
-  done
-}
-
-# A parameter server in mode sync against replicated parameters on one rank; and through stops that change
-# strategy and number of servers.
-served() {  # lanes, arguments
-  local lanes=$1 reference dir=$work/$case
-  shift
-  rm -rf "$dir"
-  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
-  reference=$(digest 1 "$@")
-  echo "reference: $reference"
-  local way=("$@" --set parallel.strategy=server)
-  same "$reference" "$(digest 2 "${way[@]}")" "1 server, 1 worker"
-  same "$reference" "$(digest 4 "${way[@]}")" "1 server, 3 workers"
-  same "$reference" "$(digest 5 "${way[@]}" --set parallel.servers=3)" "3 servers, 2 workers"
-  same "$reference" "$(digest 4 "${way[@]}" --set parallel.servers=2 --set run.threads=2 --set parallel.bucket_bytes=4096)" "2 servers, 2 workers, 2 threads"
-  same "$reference" "$(digest 5 "${way[@]}" --set parallel.servers=2 --set parallel.pretend_nodes=0,1,0,2,1)" "2 servers, 3 workers on 3 nodes, mixed"
-  set -- "$@" --set "checkpoint.dir=$dir"
-  digest 3 "$@" --set parallel.strategy=server --stop-after 4 > /dev/null
-  digest 2 "$@" --resume --stop-after 7 > /dev/null
-  same "$reference" "$(digest 5 "$@" --set parallel.strategy=server --set parallel.servers=2 --resume)" \
-    "1 server, replicated on 2 ranks, 2 servers"
-}
-
-# Replicas that step alone and meet: one digest of their own on any number of ranks, and through stops, which
-# wait for a meeting.
-meeting() {  # arguments
-  local reference ranks dir=$work/$case
-  rm -rf "$dir"
-  set -- "$@" --set parallel.strategy=local
-  reference=$(digest 1 "$@" --set "checkpoint.dir=$dir/straight" --set checkpoint.every=10steps)
-  echo "reference: $reference"
-  for ranks in 2 3 4 6; do same "$reference" "$(digest $ranks "$@")" "$ranks ranks"; done
-  same "$reference" "$(digest 2 "$@" --set run.threads=2)" "2 ranks, 2 threads"
-  same "$reference" "$(digest 3 "$@" --set parallel.pretend_nodes=0,1,1)" "nodes of 1+2 ranks"
-  same "$reference" "$(digest 6 "$@" --set parallel.pretend_nodes=0,1,0,2,1,0)" "nodes of 3+2+1 ranks, mixed"
-  same "$reference" "$(digest 2 "$@" --set parallel.bucket_bytes=4096)" "small buckets"
-  set -- "$@" --set "checkpoint.dir=$dir/stopped" --set checkpoint.every=10steps
-  digest 3 "$@" --stop-after 5 > /dev/null
-  digest 1 "$@" --resume --stop-after 15 > /dev/null
-  digest 6 "$@" --resume --stop-after 22 --set parallel.pretend_nodes=0,1,1,1,0,0 > /dev/null
-  same "$reference" "$(digest 2 "$@" --resume)" "stopped at meetings on 3, 1 and 6 ranks"
-  "$program" verify "$dir/straight" "$dir/stopped"
-  same_metrics "$dir"
-}
-
 # A token model at one precision, activations kept or computed again, and through stops.
 tokens() {  # run file
-  local run=$1 precision reference=() ranks dir=$work/$case
+  local run=$1 precision references=() ranks dir=$work/$case
   rm -rf "$dir"
   for precision in fp32 bf16; do
     set -- "$here/$run" --set "data.path=$text" --set "train.precision=$precision"
-    reference+=("$(digest 1 "$@")")
-    echo "reference: $precision: ${reference[-1]}"
-    same "${reference[-1]}" "$(digest 1 "$@" --set train.recompute=block)" "$precision, blocks computed again"
-    for ranks in 2 4; do same "${reference[-1]}" "$(digest $ranks "$@")" "$precision, $ranks ranks"; done
+    references+=("$(digest 1 "$@")")
+    echo "reference: $precision: ${references[-1]}"
+    same "${references[-1]}" "$(digest 1 "$@" --set train.recompute=block)" "$precision, blocks computed again"
+    for ranks in 2 4; do same "${references[-1]}" "$(digest $ranks "$@")" "$precision, $ranks ranks"; done
     for ranks in 3 8; do
-      same "${reference[-1]}" "$(digest $ranks "$@" --set train.recompute=block)" "$precision, $ranks ranks, blocks computed again"
+      same "${references[-1]}" "$(digest $ranks "$@" --set train.recompute=block)" "$precision, $ranks ranks, blocks computed again"
     done
-    same "${reference[-1]}" "$(digest 2 "$@" --set run.threads=2 --set parallel.pretend_nodes=0,1)" "$precision, 2 nodes, 2 threads each"
+    same "${references[-1]}" "$(digest 2 "$@" --set run.threads=2 --set parallel.pretend_nodes=0,1)" "$precision, 2 nodes, 2 threads each"
     set -- "$@" --set "checkpoint.dir=$dir/$precision"
     digest 3 "$@" --set train.recompute=block --stop-after 7 > /dev/null
-    same "${reference[-1]}" "$(digest 4 "$@" --resume)" "$precision, stopped after 7 steps on 3 ranks, resumed on 4"
+    same "${references[-1]}" "$(digest 4 "$@" --resume)" "$precision, stopped after 7 steps on 3 ranks, resumed on 4"
   done
   # Where the machine has bf16 arithmetic it must make a difference.
-  if grep -qE '^ *precision +bf16' "$log"; then differs "${reference[0]}" "${reference[1]}" "fp32 and bf16 are two runs"; fi
+  if grep -qE '^ *precision +bf16' "$log"; then differs "${references[0]}" "${references[1]}" "fp32 and bf16 are two runs"; fi
 }
 
-# The same, with all ranks on one core and the first of them held back there.
-uneven() {  # ranks, arguments
-  local ranks=$1 core found
-  shift
-  core=$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')
-  taskset -c "$core" "$mpirun" -np 1 nice -n 8 "$program" train "$@" : -np $((ranks - 1)) "$program" train "$@" \
-    >> "$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }
-  found=$(grep -oE '^digest [0-9a-f]{32}' "$log" | tail -n 1)
-  echo "${found#digest }"
-}
-# Lanes that move between ranks: dealt by measured speed, or taken from those that are behind.
-moving() {  # lanes, arguments
-  local lanes=$1 reference kind dir=$work/$case
-  shift
-  rm -rf "$dir"
-  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48 --set data.window=11
-  reference=$(digest 1 "$@")
-  echo "reference: $reference"
-  same "$reference" "$(uneven 3 "$@")" "static, a slow rank of 3"
-  for kind in adaptive queue; do
-    local way=("$@" --set "assignment.kind=$kind")
-    same "$reference" "$(digest 1 "${way[@]}" --set run.threads=3)" "$kind, 1 rank, 3 threads"
-    # Slow beyond doubt, so that lanes must move.
-    same "$reference" "$(LOCKSTEP_FAULT="slow rank=0 at=forward ms=10 step=3" uneven 2 "${way[@]}")" "$kind, a slow rank of 2"
-    tail -n 8 "$log" | grep -qE 'lanes: [0-9. ]+ on average by rank; (dealt anew [1-9]|[1-9][0-9]* taken)' "$log" || { echo "FAILED: $kind moved no lane"; exit 1; }
-    same "$reference" "$(uneven 4 "${way[@]}")" "$kind, a slow rank of 4"
-    same "$reference" "$(digest 3 "${way[@]}" --set run.threads=2 --set parallel.bucket_bytes=4096)" "$kind, 3 ranks, 2 threads, small buckets"
-    same "$reference" "$(uneven 5 "${way[@]}" --set parallel.pretend_nodes=0,1,0,1,1)" "$kind, a slow rank on nodes of 2+3"
-    same "$reference" "$(uneven 3 "${way[@]}" --set parallel.strategy=sharded --set parallel.stage=1)" "$kind, sharded, stage 1"
-  done
-  set -- "$@" --set "checkpoint.dir=$dir"
-  uneven 3 "$@" --set assignment.kind=queue --stop-after 13 > /dev/null
-  uneven 2 "$@" --set assignment.kind=adaptive --resume --stop-after 31 > /dev/null
-  same "$reference" "$(uneven 4 "$@" --set assignment.kind=queue --set assignment.extra=1 --resume)" "queue, adaptive, queue, stopped after 13 and 31 steps"
-}
+for part in strategies assignments data_orders; do
+  # shellcheck source=/dev/null
+  source "$here/$part.sh"
+done
 
-# Lanes that are dealt between nodes, at the edges of windows, because all of a node's ranks are slow from step 3 on.
-between() {  # lanes, arguments
-  local lanes=$1 reference dir=$work/$case
-  shift
-  rm -rf "$dir"
-  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48 --set data.window=11
-  reference=$(digest 1 "$@")
-  echo "reference: $reference"
-  slowed() {  # slow ranks, ranks, nodes, arguments
-    local slow=$1 ranks=$2 nodes=$3 faults='' r
-    shift 3
-    for r in $slow; do faults+="slow rank=$r at=forward ms=20 step=3; "; done
-    LOCKSTEP_FAULT=$faults digest "$ranks" "$@" --set "parallel.pretend_nodes=$nodes"
-  }
-  dealt() {  # what: the run that was the last one
-    tail -n 8 "$log" | grep -qE 'between nodes [1-9]' || { echo "FAILED: $1: no lane has left its node"; exit 1; }
-  }
-  local way=("$@" --set assignment.kind=adaptive)
-  same "$reference" "$(slowed "0" 2 0,1 "${way[@]}")" "nodes of 1+1"
-  dealt "nodes of 1+1"
-  same "$reference" "$(slowed "0" 3 0,1,1 "${way[@]}" --set run.threads=2)" "nodes of 1+2, 2 threads"
-  dealt "nodes of 1+2, 2 threads"
-  same "$reference" "$(slowed "1 3" 4 0,1,0,1 "${way[@]}" --set parallel.strategy=sharded --set parallel.stage=1)" "nodes of 2+2, mixed, sharded, stage 1"
-  dealt "nodes of 2+2, stage 1"
-  same "$reference" "$(slowed "3 4" 6 0,0,0,1,1,2 "${way[@]}" --set parallel.bucket_bytes=4096 --set run.progress=on)" "nodes of 3+2+1, small buckets, a thread moves messages"
-  dealt "nodes of 3+2+1"
-  local bf16
-  bf16=$(digest 1 "$@" --set precision.leaf=bf16)
-  same "$bf16" "$(slowed "2" 3 0,0,1 "${way[@]}" --set precision.leaf=bf16)" "nodes of 2+1, leaves in bf16"
-  dealt "nodes of 2+1, leaves in bf16"
-  # A resumed run begins with the even cut, wherever in a window it stopped.
-  way+=(--set "checkpoint.dir=$dir")
-  slowed "0" 2 0,1 "${way[@]}" --stop-after 17 > /dev/null
-  slowed "2" 3 0,1,1 "${way[@]}" --resume --stop-after 33 > /dev/null
-  same "$reference" "$(slowed "0 1" 4 0,0,1,1 "${way[@]}" --resume)" "stopped after 17 and 33 steps on 2 and 3 ranks"
-}
-
-# The orders of data.shuffle other than window: one digest each, wherever the samples lie.
-orders() {  # lanes, arguments
-  local lanes=$1 reference order plain losses=() dir=$work/$case
-  shift
-  rm -rf "$dir"
-  set -- "$@" --set "train.lanes=$lanes" --set train.batch=48
-  plain=$(digest 1 "$@")
-  for order in none full; do
-    local way=("$@" --set "data.shuffle=$order")
-    reference=$(digest 1 "${way[@]}" --set "checkpoint.dir=$dir/$order-straight")
-    differs "$plain" "$reference" "$order is an order of its own: $reference"
-    for ranks in 2 3 5 8; do same "$reference" "$(digest $ranks "${way[@]}")" "$order, $ranks ranks"; done
-    same "$reference" "$(digest 2 "${way[@]}" --set run.threads=2 --set data.window=17)" "$order, 2 ranks, 2 threads, other windows"
-    same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1)" "$order, nodes of 1+2 ranks"
-    same "$reference" "$(digest 6 "${way[@]}" --set parallel.pretend_nodes=0,1,0,2,1,0 --set data.window=1 --set run.threads=2)" \
-      "$order, nodes of 3+2+1 ranks, mixed, 2 threads, a message a step"
-    # Mid-epoch, which is 18 steps, on other ranks and nodes each time.
-    way+=(--set "checkpoint.dir=$dir/$order")
-    digest 3 "${way[@]}" --stop-after 11 > /dev/null
-    digest 8 "${way[@]}" --resume --stop-after 25 --set parallel.pretend_nodes=0,1,1,0,2,2,1,0 > /dev/null
-    digest 1 "${way[@]}" --resume --stop-after 29 --set run.threads=2 > /dev/null
-    same "$reference" "$(digest 4 "${way[@]}" --resume --set parallel.pretend_nodes=0,1,0,1)" "$order, stopped in mid-epoch on 3, 8 and 1 ranks"
-    "$program" verify "$dir/$order-straight" "$dir/$order"
-  done
-  if "$mpirun" -np 2 "$program" train "$@" --set "checkpoint.dir=$dir/full" --set train.steps=60 --resume > "$dir/other.txt" 2>&1; then
-    echo "FAILED: mid-epoch a run went on in another order"
-    exit 1
-  fi
-  grep -q 'data.shuffle = window (full in the checkpoint)' "$dir/other.txt" && echo "ok: no other order in mid-epoch"
-  way=("$@" --set data.shuffle=full)
-  same "$reference" "$(digest 4 "${way[@]}" --set parallel.pretend_nodes=0,1,2,3 --set run.progress=on --set parallel.strategy=sharded --set parallel.stage=3)" \
-    "full, 4 nodes, a thread moves messages, sharded, stage 3"
-  same "$reference" "$(digest 5 "${way[@]}" --set parallel.strategy=server --set parallel.servers=2 --set parallel.pretend_nodes=0,1,0,2,1)" \
-    "full, 2 servers and 3 workers on 3 nodes"
-  for kind in adaptive queue; do
-    same "$reference" "$(uneven 5 "${way[@]}" --set "assignment.kind=$kind" --set parallel.pretend_nodes=0,1,0,1,1)" \
-      "full, $kind, a slow rank on nodes of 2+3"
-    same "$reference" "$(uneven 3 "${way[@]}" --set "assignment.kind=$kind" --set run.threads=2)" "full, $kind, a slow rank of 3"
-  done
-  # A run that goes back to a checkpoint, and on behind the bad step, leaves samples out on all ranks.
-  way=("$@" --set data.shuffle=full --set checkpoint.every=5steps --set train.on_nonfinite=rollback --set train.rollback_skip=3 --set data.window=1)
-  reference=$(LOCKSTEP_FAULT="nan rank=0 at=gradient step=20" digest 1 "${way[@]}" --set "checkpoint.dir=$dir/back-1")
-  same "$reference" "$(LOCKSTEP_FAULT="nan rank=1 at=gradient step=20" digest 3 "${way[@]}" --set "checkpoint.dir=$dir/back-3" --set parallel.pretend_nodes=0,1,1)" \
-    "full, back to a checkpoint, nodes of 1+2 ranks"
-  way=("$@" --set data.shuffle=full)
-  # Replicas that step alone: on one node they need no messages, on two they are refused.
-  local apart=("${way[@]}" --set parallel.strategy=local --set parallel.every=7 --set train.steps=21)
-  same "$(digest 1 "${apart[@]}")" "$(digest 3 "${apart[@]}")" "full, replicas that step alone"
-  refused "${apart[@]}" --set parallel.pretend_nodes=0,1
-  grep -q 'data.shuffle = "full" on 2 nodes' "$dir/refused.txt" && echo "ok: between nodes they are refused"
-  refused "${way[@]}" --set data.cache=memory
-  grep -q 'data.cache = "memory" has no use' "$dir/refused.txt" && echo "ok: a cache is refused"
-  # Sorted by class in long chunks: a batch in window order has few classes, and little is learnt; full order mixes them.
-  /usr/bin/python3 -c "import h5py, numpy; a = h5py.File('$data'); f = h5py.File('$dir/sorted.h5', 'w')
-order = numpy.argsort(a['train/label'][:], kind='stable')
-f.create_dataset('train/image', data=a['train/image'][:][order], chunks=(300, 12, 12))
-f.create_dataset('train/label', data=a['train/label'][:][order], chunks=(300,))
-f['val/image'], f['val/label'] = a['val/image'][:], a['val/label'][:]"
-  for order in window full; do
-    digest 1 "$@" --set "data.path=$dir/sorted.h5" --set "data.shuffle=$order" --set data.window=300 --set train.lanes=1 --set train.accumulate=1 \
-      --set run.threads=1 --set train.steps=36 > /dev/null
-    losses+=("$(grep -oE 'val loss [0-9.]+' "$log" | tail -n 1 | grep -oE '[0-9.]+')")
-  done
-  echo "sorted by class: loss ${losses[0]} in window order, ${losses[1]} in full order"
-  awk "BEGIN { exit !(2 * ${losses[1]} < ${losses[0]}) }" || { echo "FAILED: full order does not mix a sorted dataset"; exit 1; }
-  # Samples that make the difference: a node's limit between what the run needs with them and without.
-  /usr/bin/python3 -c "import h5py, numpy; f = h5py.File('$dir/large.h5', 'w')
-f.create_dataset('train/x', (50000, 1200), 'u1', chunks=(500, 1200), compression=1, fillvalue=3)
-f['train/y'] = numpy.arange(50000, dtype='u1') % 4"
-  way+=(--set "data.path=$dir/large.h5" --set data.val=)
-  refused "${way[@]}" --set "run.memory=$((($(node_mebibytes "${way[@]}") - 30) << 20))"
-  grep 'for this node.s share of the samples' "$dir/refused.txt"
-}
-# Caches of the data: whatever is kept, wherever, and however much of it.
-cached() {  # arguments
-  local reference cache bytes ranks dir=$work/$case
-  rm -rf "$dir"
-  mkdir -p "$dir"
-  reference=$(digest 1 "$@")
-  echo "reference: $reference"
-  for cache in memory node; do
-    for bytes in 0 60000; do
-      local way=("$@" --set "data.cache=$cache" --set "data.cache_bytes=$bytes" --set "data.cache_dir=$dir/$bytes")
-      for ranks in 1 2 3; do same "$reference" "$(digest $ranks "${way[@]}")" "$cache, $bytes bytes, $ranks ranks"; done
-    done
-    same "$reference" "$(digest 3 "${way[@]}" --set parallel.pretend_nodes=0,1,1 --set assignment.kind=queue)" "$cache, nodes of 1+2 ranks, lanes move"
-    grep -q 'data read from the cache' "$log" || { echo "FAILED: $cache: nothing was read from the cache"; exit 1; }
-    : > "$log"
-  done
-  way=("$@" --set data.cache=node --set "data.cache_dir=$dir/0")
-  same "$reference" "$(digest 2 "${way[@]}")" "node, all of it from earlier runs"
-  grep -E 'data read from files +0 B +0 B +0 B|data read from files +0.00 B +0.00 B +0.00 B' "$log"
-  # Bytes of it that are something else now.
-  head -c 3000 /dev/urandom | dd of="$(find "$dir/0" -type f | head -n 1)" bs=1 seek=70000 conv=notrunc status=none
-  same "$reference" "$(digest 2 "${way[@]}")" "node, damaged"
-}
 # What a node of 2 ranks needs, as the ledger at the start says.
 node_mebibytes() {
   "$mpirun" -np 2 "$program" train "$@" --check | sed -nE 's/^ *total per node +([0-9]+)\.[0-9]+ MiB.*/\1/p'
@@ -461,7 +226,7 @@ case $case in
     set -- "${cnn[@]}"
     same "$(digest 1 "$@")" "$(digest 4 "$@" --set parallel.pretend_nodes=0,1,2,3)" "4 nodes of 1 rank"
     # Sizes of buckets, measured and fixed, and a thread that moves messages, in every strategy.
-    nodes=(--set parallel.pretend_nodes=0,1,1,2)
+    nodes=(--set "parallel.pretend_nodes=0,1,1,2")
     reference=$(digest 1 "$@")
     for bucket in 0 4096 65536; do
       same "$reference" "$(digest 4 "$@" "${nodes[@]}" --set "parallel.bucket_bytes=$bucket")" "buckets of $bucket"
@@ -512,7 +277,7 @@ case $case in
     # quarter of the other three ranks' sums.
     same "0 0 0" "$(digest 4 "${mlp[@]}" > /dev/null; row 'bytes in messages')" "no messages on a node"
     # One rank a node: nothing is read from peers, all travels in messages.
-    one_each=(--set parallel.pretend_nodes=0,1,2,3)
+    one_each=(--set "parallel.pretend_nodes=0,1,2,3")
     same "0 0 0" "$(digest 4 "${mlp[@]}" "${one_each[@]}" > /dev/null; row 'bytes read from peers')" "no window between nodes"
     read -r least mean most <<< "$(row 'bytes in messages')"
     # Each step a rank sends 3/4 of its sum to the owners, and its quarter to three others: 1.5 x 4 P bytes and

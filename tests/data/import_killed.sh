@@ -36,7 +36,8 @@ killed KILL "$program" "${import[@]}" --train a.raw
 killed INT env --default-signal=INT "$program" "${import[@]}" --train a.raw
 killed TERM "$mpirun" -np 2 "$program" "${import[@]}" --train a.raw
 
-# While one runs, another to the same name is refused.
+# While one runs, another to the same name is refused. (What the last one left would look like the running one's.)
+rm -f a.h5.importing
 "$program" "${import[@]}" --train a.raw > /dev/null 2>&1 & first=$!
 while [ "$(stat -c %s a.h5.importing 2> /dev/null || echo 0)" -lt 1000000 ] && kill -0 $first; do sleep 0.02; done
 expect 2 "another import is writing" "$program" "${import[@]}" --train a.raw

@@ -1,4 +1,5 @@
 """Damaged and unsuitable copies of FOLDER/good.h5 and FOLDER/packed.h5, one per failure: make_data.py FOLDER"""
+import json
 import pathlib
 import shutil
 import sys
@@ -38,8 +39,13 @@ with open(copy("damaged", folder / "packed.h5"), "r+b") as f:
     f.write(b"\xa5\x5a\xff")
 (folder / "damaged.row").write_text(str(chunk.chunk_offset[0]))
 
+# A file of the first manifest format has no hashes, which would notice first.
 with h5py.File(copy("label"), "r+") as f:
     f["train/label"][123] = 9
+    del f["lockstep_hashes"]
+    statistics = {"mean": 64.0, "deviation": 49.0, "minimum": 0, "maximum": 255}
+    fields = {"image": {"role": "input", "statistics": statistics}, "label": {"role": "target", "classes": 4}}
+    f.attrs["lockstep_manifest"] = json.dumps({"format": 1, "fields": fields})
 
 images = rng.random((400, 6, 6), dtype=np.float32)
 labels = rng.integers(0, 4, 400).astype("u1")

@@ -79,7 +79,7 @@ class Survey {
       } else if (seen_[c].numbers() == 0 && (!wanted || options_.inputs.empty())) {
         plan_.left_out.push_back(plan_.header[c]);
       } else if (wanted) {
-        throw DataError("{}; mend or remove the line",
+        throw DataError("{}; mend or remove the line, or say by --missing what it stands for",
                         seen_[c].first_other().empty()
                             ? fmt::format("{}: column \"{}\" has no number", file, plan_.header[c])
                             : seen_[c].first_other());
