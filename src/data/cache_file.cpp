@@ -23,10 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kUsedAt = 512;  // of the pool's fill, in the header's page
+constexpr std::size_t kFillAt = 512;  // of the pool's fill, in the header's page
 constexpr std::uint64_t kThere = 1;   // in a word; its place is a multiple of a record's line
 constexpr std::size_t kLine = 64;
-constexpr int kMagic = 0x31754c4c;  // "LLu1"
+constexpr int kMagic = 0x32754c4c;  // "LLu2"
 
 struct Header {
   int magic = kMagic;
@@ -35,6 +35,14 @@ struct Header {
   Hash128 version;
   Hash128 check;  // of all before it
   Hash128 checked() const { return hash_bytes(this, offsetof(Header, check)); }
+};
+
+// How far the pool is used, and by whom last: who is killed between this and the entry's word
+// leaves no place that nobody has, as the next one writes the word.
+struct Fill {
+  std::uint64_t end = 0;
+  std::uint64_t begin = 0;  // of the last place; 0: none
+  std::int64_t entry = 0;   // whose it is
 };
 
 [[noreturn]] void fail(const char* what, const fs::path& path, const char* why) {
@@ -56,8 +64,8 @@ class PlaceLock {
     struct flock lock {};
     lock.l_type = kind;
     lock.l_whence = SEEK_SET;
-    lock.l_start = kUsedAt;
-    lock.l_len = sizeof(std::uint64_t);
+    lock.l_start = kFillAt;
+    lock.l_len = sizeof(Fill);
     int code;
     do {
       code = ::fcntl(fd_, F_OFD_SETLKW, &lock);
@@ -171,7 +179,8 @@ void CacheFile::forget_beyond(std::size_t bytes) {
   for (std::uint64_t& word : words)
     if (word >= end) word = 0;
   write(word_at(0), raw, size);
-  write(kUsedAt, reinterpret_cast<const std::byte*>(&end), sizeof end);
+  const Fill fill{end, 0, 0};
+  write(kFillAt, reinterpret_cast<const std::byte*>(&fill), sizeof fill);
 }
 
 // Bytes of the file, by what is asked for and what is free.
@@ -200,9 +209,17 @@ std::uint64_t CacheFile::word_at(std::int64_t entry) const {
 }
 
 std::uint64_t CacheFile::used() const {
-  std::uint64_t end = 0;
-  read(kUsedAt, sizeof end, reinterpret_cast<std::byte*>(&end));
-  return std::max<std::uint64_t>(end / kLine * kLine, pool_at());
+  Fill fill;
+  read(kFillAt, sizeof fill, reinterpret_cast<std::byte*>(&fill));
+  return std::max<std::uint64_t>(fill.end / kLine * kLine, pool_at());
+}
+
+void CacheFile::finish_last_place() {
+  Fill fill;
+  if (!read(kFillAt, sizeof fill, reinterpret_cast<std::byte*>(&fill))) return;
+  if (fill.begin < pool_at() || fill.begin >= fill.end || fill.begin % kLine != 0) return;
+  if (fill.entry < 0 || fill.entry >= wanted_.entries || word(fill.entry).at != 0) return;
+  write(word_at(fill.entry), reinterpret_cast<const std::byte*>(&fill.begin), sizeof fill.begin);
 }
 
 CacheFile::Word CacheFile::word(std::int64_t entry) const {
@@ -216,11 +233,13 @@ CacheFile::Word CacheFile::word(std::int64_t entry) const {
 CacheFile::Word CacheFile::take_place(std::int64_t entry, std::size_t record) {
   const std::scoped_lock mine(mutex_);
   const PlaceLock lock(fd_);
+  finish_last_place();
   Word place = word(entry);
   if (place.at != 0 && place.at + record <= size_) return place;
-  const std::uint64_t begin = used(), end = begin + record;
-  if (end > size_) return {};
-  write(kUsedAt, reinterpret_cast<const std::byte*>(&end), sizeof end);
+  const std::uint64_t begin = used();
+  const Fill fill{begin + record, begin, entry};
+  if (fill.end > size_) return {};
+  write(kFillAt, reinterpret_cast<const std::byte*>(&fill), sizeof fill);
   write(word_at(entry), reinterpret_cast<const std::byte*>(&begin), sizeof begin);
   return {begin, false};
 }

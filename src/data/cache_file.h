@@ -54,6 +54,7 @@ class CacheFile {
   std::size_t allowed();
   std::size_t pool_at() const;
   std::uint64_t used() const;
+  void finish_last_place();
   std::uint64_t word_at(std::int64_t entry) const;
 
   std::filesystem::path path_;

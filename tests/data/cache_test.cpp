@@ -330,6 +330,26 @@ TEST(UnitCache, is_shared_by_threads) {
   }
 }
 
+// Killed between taking a place and saying whose it is: the place is not lost.
+TEST(UnitCache, of_a_folder_gives_a_place_whose_taker_died_to_its_unit) {
+  TemporaryFolder folder;
+  EXPECT_EQ(CachedField(alone(), in_folder(folder.path()), units()).wrong(), 0);
+  const fs::path file = only_file(folder.path());
+  std::uint64_t last[3];  // the pool's end, the last place, its entry
+  std::fstream raw(file, std::ios::in | std::ios::out | std::ios::binary);
+  raw.seekg(512).read(reinterpret_cast<char*>(last), sizeof last);
+  const std::uint64_t no_place = 0;
+  raw.seekp(static_cast<std::streamoff>(4096 + last[2] * sizeof no_place));
+  raw.write(reinterpret_cast<const char*>(&no_place), sizeof no_place);
+  raw.close();
+  CachedField field(alone(), in_folder(folder.path()), units());
+  EXPECT_EQ(field.wrong(), 0);
+  EXPECT_EQ(field.units->reads, 1);
+  CachedField again(alone(), in_folder(folder.path()), units());
+  EXPECT_EQ(again.wrong(), 0);
+  EXPECT_EQ(again.units->reads, 0);
+}
+
 constexpr const char* kFillerFolder = "LOCKSTEP_TEST_CACHE";
 
 std::shared_ptr<const CountedUnits> many_units() {
