@@ -6,7 +6,7 @@ cd "${1:?usage: dependencies.sh REPOSITORY}"
 breaches=0
 breach() { echo "breach: $*"; breaches=$((breaches + 1)); }
 
-order=(core device comm ops nn optim data parallel train plan serve doctor config app)
+order=(core device comm ops nn optim data parallel train plan serve doctor bench report config app)
 rank_of() { for i in "${!order[@]}"; do [ "${order[$i]}" = "$1" ] && { echo "$i"; return; }; done; echo -1; }
 
 # A component includes only itself and components above it in the list.
