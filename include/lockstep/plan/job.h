@@ -49,6 +49,8 @@ struct Job {
   std::vector<parallel::Bucket> buckets;  // in the order in which backward completes them
   std::int64_t parameters = 0, flat_elements = 0;
   std::int64_t batch = 0, lanes = 1, accumulate = 1, microbatch = 1, threads = 1;
+  std::string loss;           // "mse", "softmax_cross_entropy", ...
+  std::int64_t outputs = 0;   // width of the last layer
   std::int64_t sequence = 0;  // tokens of a sample; 0: no text
   std::int64_t steps = 0, steps_per_epoch = 0;
   double evaluated = 0;  // samples that all evaluations of the run take
