@@ -299,6 +299,15 @@ Table log_table() {
   return t;
 }
 
+Table plan_table() {
+  Table t;
+  t.push_back(key("machine", AT(plan.machine),
+                  "Machine files, or names of known machines and networks, each laid over those "
+                  "before it: what lockstep plan predicts times with. Empty: it predicts none.")
+                  .or_one_text());
+  return t;
+}
+
 }  // namespace
 
 const Option<Run>* SectionTable::find(const std::string& key) const {
@@ -325,7 +334,8 @@ const std::vector<SectionTable>& sections() {
       {"precision", "How gradients are rounded.", precision_table()},
       {"run", "How a rank uses its machine.", run_table()},
       {"checkpoint", "What is saved, and when.", checkpoint_table()},
-      {"log", "What is said, and how often.", log_table()}};
+      {"log", "What is said, and how often.", log_table()},
+      {"plan", "What a run is expected to take.", plan_table()}};
   return all;
 }
 

@@ -89,6 +89,9 @@ struct LogSection {
   std::int64_t events = 1024;          // kept of each thread; 0: none
   std::string prometheus;              // a file for node exporter's textfile collector; "": none
 };
+struct PlanSection {
+  std::vector<std::string> machine;    // files or names, each over those before; empty: none
+};
 struct Run {
   DataSection data;
   ModelSection model;
@@ -98,6 +101,7 @@ struct Run {
   RunSection run;
   CheckpointSection checkpoint;
   LogSection log;
+  PlanSection plan;
 };
 
 }  // namespace lockstep::train
