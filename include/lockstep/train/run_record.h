@@ -23,12 +23,16 @@ struct PlannedRecord {
   std::string machine;
   std::map<std::string, double> step;  // seconds by phase: "compute", "fold", "exposed", ...
   double step_seconds = 0, samples_per_second = 0, seconds = 0;
-  double rank_memory = 0, node_memory = 0;
+  double rank_memory = 0, node_memory = 0;  // bytes
 };
+std::string planned_record_json(const PlannedRecord& record);
+// Throws as read_run_record().
+PlannedRecord read_planned_record(const std::filesystem::path& file);
 
 struct RunRecord {
   std::string name;  // of the folder or the run file
   bool simulated = false;
+  std::string version;                 // of the program
   std::string started, ended, ending;  // UTC, ISO 8601; why it ended, "" while it runs
   std::string resolved_toml;
   std::vector<std::pair<std::string, std::string>> settings;     // rows of the start report
@@ -39,12 +43,14 @@ struct RunRecord {
   double parameters = 0, step_flops = 0;
   std::vector<LedgerRow> ledger;           // of position 0
   std::vector<std::uint64_t> peak_memory;  // resident bytes by position, at the end
-  std::string digest;                      // the last one
+  std::string digest;                      // the last one, and after which step
+  std::int64_t digest_step = 0;
   std::optional<PlannedRecord> planned;
 };
 std::string run_record_json(const RunRecord& record);
 // Throws UserError if the file is missing, DataError naming it if it is no such record.
 RunRecord read_run_record(const std::filesystem::path& file);
+std::string utc_text(double since_1970);  // seconds -> "2026-11-22T23:56:26Z"
 
 // A window of steps: seconds by position, each the whole window's. Of more than kProfiledRanks
 // ranks, those that are kept are spread evenly, and the slowest is among them.
@@ -56,8 +62,15 @@ struct ProfileLine {
   std::vector<int> positions;
   std::map<std::string, std::vector<double>> phases;  // "compute", "fold", "exposed", "hidden",
                                                       // "data", "other", in order of positions
+  // "memory": resident now; in the window: "sent" in messages, "read" from peers of the node,
+  // "loaded" from files. Of what is not known there is no entry.
+  std::map<std::string, std::vector<double>> bytes;
 };
-std::string profile_line_json(const ProfileLine& line);
+// Positions that a line keeps of so many ranks.
+std::vector<int> profiled_positions(int ranks, int slowest);
+std::string profile_line_json(const ProfileLine& line);  // ends in a newline
+// The whole lines; one that is still being written is left out. Throws UserError if the file cannot
+// be read, DataError naming the line that is damaged.
 std::vector<ProfileLine> read_profile(const std::filesystem::path& file);
 
 }  // namespace lockstep::train
