@@ -31,6 +31,7 @@ Timing measure(comm::Communicator& communicator, const std::function<void()>& wo
     if (options.together) communicator.barrier();
     const double start = seconds_now();
     for (std::int64_t i = 0; i < calls; ++i) work();
+    if (options.settle) options.settle();
     return of_all(seconds_now() - start) / static_cast<double>(calls);
   };
   Timing timing;

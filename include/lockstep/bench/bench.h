@@ -24,6 +24,9 @@ Results bench_kernels(comm::Communicator& communicator, const Request& request);
 Results bench_comm(comm::Communicator& communicator, const Request& request);
 Results bench_data(comm::Communicator& communicator, const Request& request);
 Results bench_step(comm::Communicator& communicator, const Request& request);
+// The step on 1, 2, 4, ... of the ranks at hand: strong, the run's own batch; weak, a batch that
+// grows with the ranks.
+Results bench_scaling(comm::Communicator& communicator, const Request& request);
 // This machine as the plan takes it, measured with all ranks of the communicator at work.
 plan::Machine calibrate(comm::Communicator& communicator, const Request& request);
 

@@ -18,6 +18,8 @@ struct MeasureOptions {
   double seconds = 0.2;          // that all repetitions should take together, at least
   std::int64_t repetitions = 7;  // at least
   bool together = false;         // a barrier before each repetition; the slowest rank's time counts
+  // At the end of each repetition, within its time: waits for a device.
+  std::function<void()> settle = {};
 };
 
 // One call to warm up, then as many calls a repetition as take a measurable time.

@@ -11,7 +11,7 @@
 namespace lockstep::bench {
 
 struct Figure {
-  std::string name, unit;  // "bus bandwidth", "B/s"; unit "": a plain number
+  std::string name, unit;  // "bus bandwidth", "B/s"; unit "": a plain number, "part": of 1
   double value = 0;
 };
 
@@ -31,8 +31,8 @@ struct Results {
 
   bool all_verified() const;
   std::string text() const;
-  std::string csv() const;
-  std::string json() const;
+  std::string csv() const;   // RFC 4180, a line of heads; empty: not known
+  std::string json() const;  // what is not finite is null
 };
 
 }  // namespace lockstep::bench
