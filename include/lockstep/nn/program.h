@@ -101,6 +101,30 @@ struct OpRow {
   double flops = 0;  // forward + backward of one microbatch
 };
 
+// What an op costs as it was compiled, for one microbatch: what a plan computes with. What was fused
+// into an op (an activation, dropout, a sum) follows it in a row of its own.
+struct OpCost {
+  // kind: as the op's own; "linear_input", "convolution_input" where the input needs no gradient.
+  std::string layer, kind;
+  // The kernel's own, of one microbatch:
+  //   linear            rows, in, out
+  //   convolution       positions of all samples, of a row, channels in (of a group) and out, taps
+  //   attention         tokens, width of a head
+  //   linear_cross_entropy  rows, in, classes
+  //   embedding         elements of the output, of the table
+  //   max_pool, ...     elements read in a slice, taps
+  //   layer_norm, ...   elements of a slice, channels
+  //   softmax_cross_entropy, mse, ...  rows, width
+  //   all others        elements of a slice
+  // A slice is what the op works on at a time (ops::Op::slices): what is in cache.
+  std::vector<double> size;
+  ops::Cost cost;           // bytes of a fused op: what it would move alone
+  double packed_bytes = 0;  // written after each update, in the kernel's own layout
+  int first = 0, end = 0;   // its parameters, [first, end) of the table; equal: none
+  bool fused = false;
+  bool again = false;  // its forward is run once more in backward (ProgramOptions::recompute)
+};
+
 class Program {
  public:
   // Throws UserError naming the layer that does not fit.
@@ -170,6 +194,8 @@ class Program {
   std::vector<std::string> layers_left_in_fp32() const;
   std::vector<LedgerRow> ledger() const;
   std::vector<OpRow> rows() const;
+  // In the order of forward; the loss, where it is no part of the last layer, is the last row.
+  std::vector<OpCost> op_costs() const;
 
  private:
   struct Impl;

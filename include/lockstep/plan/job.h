@@ -16,14 +16,16 @@
 
 namespace lockstep::plan {
 
-// An op on one microbatch.
+// An op on one microbatch: a row of nn::Program::op_costs().
 struct JobOp {
   std::string layer, kind;
   std::vector<double> size;  // as KernelRate::size
   double forward_flops = 0, backward_flops = 0;
   double forward_bytes = 0, backward_bytes = 0;
-  int first = 0, end = 0;  // its parameters, [first, end) of the table; equal: none
-  bool again = false;      // its forward is run once more in backward (train.recompute)
+  double packed_bytes = 0;  // written after each update, in the kernel's own layout
+  int first = 0, end = 0;   // its parameters, [first, end) of the table; equal: none
+  bool fused = false;       // into the op before it: what it would move alone is not moved
+  bool again = false;       // its forward is run once more in backward (train.recompute)
 };
 
 // Ranks, and how many of them a node has (the last node fewer).
