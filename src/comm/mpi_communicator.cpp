@@ -23,13 +23,17 @@ constexpr int kGatherTag = 16385;  // of no fold's message, which may come over 
 
 }  // namespace
 
-MpiCommunicator::MpiCommunicator(const CommOptions& options) {
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &probes_), "MPI_Comm_dup");
+MpiCommunicator::MpiCommunicator(const CommOptions& options)
+    : MpiCommunicator(MPI_COMM_WORLD, options) {
+  log::set_speaker(rank_ == 0);
+}
+
+MpiCommunicator::MpiCommunicator(MPI_Comm base, const CommOptions& options) : options_(options) {
+  check_mpi(MPI_Comm_dup(base, &world_), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_dup(base, &probes_), "MPI_Comm_dup");
   MPI_Comm_rank(world_, &rank_);
   MPI_Comm_size(world_, &size_);
-  log::set_speaker(rank_ == 0);
-  find_topology(options);
+  find_topology();
 
   Watchdog::Setting setting;
   setting.limit_seconds = options.watchdog_seconds;
@@ -81,7 +85,7 @@ MpiCommunicator::~MpiCommunicator() {
 }
 
 // The ranks that can share memory, and of these the ones that do not pretend otherwise.
-void MpiCommunicator::find_topology(const CommOptions& options) {
+void MpiCommunicator::find_topology() {
   check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node_),
             "MPI_Comm_split_type");
   int lowest = rank_;
@@ -89,15 +93,15 @@ void MpiCommunicator::find_topology(const CommOptions& options) {
   std::vector<int> node_of_rank(size_);
   check_mpi(MPI_Allgather(&lowest, 1, MPI_INT, node_of_rank.data(), 1, MPI_INT, world_),
             "MPI_Allgather");
-  if (!options.pretend_nodes.empty()) {
-    const auto pretended = parse_pretended_nodes(options.pretend_nodes, size_);
+  if (!options_.pretend_nodes.empty()) {
+    const auto pretended = parse_pretended_nodes(options_.pretend_nodes, size_);
     for (int a = 0; a < size_; ++a) {
       for (int b = 0; b < a; ++b) {
         if (pretended[a] == pretended[b] && node_of_rank[a] != node_of_rank[b]) {
           throw UserError(
               "parallel.pretend_nodes = \"{}\" puts ranks {} and {} on one node, but they run on "
               "different ones: it can only divide nodes, not join them",
-              options.pretend_nodes, b, a);
+              options_.pretend_nodes, b, a);
         }
       }
     }
@@ -270,6 +274,25 @@ std::unique_ptr<SharedWindow> MpiCommunicator::make_window(std::size_t bytes,
   const Presence presence(progress_thread());
   if (topology_.local_ranks() == 1) return std::make_unique<PrivateWindow>(bytes);
   return make_shared_window(*this, bytes, purpose);
+}
+
+// Ranks in order of their positions here, so that topologies agree.
+std::unique_ptr<Communicator> MpiCommunicator::part(int positions) {
+  const Presence presence(progress_thread());
+  const bool member = topology_.position < positions;
+  MPI_Comm split = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(world_, member ? 0 : MPI_UNDEFINED, topology_.position, &split),
+            "MPI_Comm_split");
+  if (!member) return nullptr;
+  CommOptions options = options_;
+  if (!options.pretend_nodes.empty()) {
+    options.pretend_nodes.clear();
+    for (int p = 0; p < std::min(positions, size_); ++p)
+      options.pretend_nodes += fmt::format("{}{}", p == 0 ? "" : ",", topology_.node_of[p]);
+  }
+  std::unique_ptr<MpiCommunicator> made(new MpiCommunicator(split, options));
+  MPI_Comm_free(&split);
+  return made;
 }
 
 void MpiCommunicator::together(const std::function<void()>& body) {

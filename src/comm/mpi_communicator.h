@@ -16,7 +16,7 @@ namespace lockstep::comm {
 
 class MpiCommunicator final : public Communicator, public Waiter {
  public:
-  explicit MpiCommunicator(const CommOptions& options);
+  explicit MpiCommunicator(const CommOptions& options);  // of all ranks
   ~MpiCommunicator() override;
 
   int rank() const override { return rank_; }
@@ -31,6 +31,7 @@ class MpiCommunicator final : public Communicator, public Waiter {
   std::int64_t min(std::int64_t value) override;
   std::int64_t max(std::int64_t value) override;
   std::unique_ptr<SharedWindow> make_window(std::size_t bytes, const std::string& purpose) override;
+  std::unique_ptr<Communicator> part(int positions) override;
   void together(const std::function<void()>& body) override;
   void set_activity(const char* what, std::int64_t step) override;
 
@@ -49,12 +50,14 @@ class MpiCommunicator final : public Communicator, public Waiter {
   const std::vector<std::string>& hosts() const { return hosts_; }  // by rank
 
  private:
+  MpiCommunicator(MPI_Comm base, const CommOptions& options);
   std::int64_t reduce(std::int64_t value, MPI_Op op, const char* what);
   void broadcast_over(MPI_Comm communicator, std::span<std::byte> bytes, int root,
                       const char* what);
-  void find_topology(const CommOptions& options);
+  void find_topology();
   bool wants_progress_thread(const CommOptions& options);
 
+  CommOptions options_;
   MPI_Comm world_ = MPI_COMM_NULL;
   MPI_Comm node_ = MPI_COMM_NULL;
   MPI_Comm probes_ = MPI_COMM_NULL;

@@ -31,6 +31,7 @@ class SelfCommunicator final : public Communicator, public Waiter {
   std::unique_ptr<SharedWindow> make_window(std::size_t bytes, const std::string&) override {
     return std::make_unique<PrivateWindow>(bytes);
   }
+  std::unique_ptr<Communicator> part(int) override { return std::make_unique<SelfCommunicator>(); }
   void together(const std::function<void()>& body) override { body(); }
   void set_activity(const char* what, std::int64_t step) override {
     events::set_activity(what, step);

@@ -70,6 +70,10 @@ class Communicator {
   virtual std::unique_ptr<SharedWindow> make_window(std::size_t bytes,
                                                     const std::string& purpose) = 0;
 
+  // Collective: a communicator of positions [0, positions) alone, in the same order, which goes
+  // before this one does; null on the others. For what is measured on some of the ranks.
+  virtual std::unique_ptr<Communicator> part(int positions) = 0;
+
   // Runs `body` on every rank; if it throws on any, all ranks throw the same error (that of the
   // lowest position), so that a refusal is said once and nobody hangs.
   virtual void together(const std::function<void()>& body) = 0;
