@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/files.h"
@@ -95,6 +96,17 @@ void MetricsWindow::load(const Progress& progress) {
   for (const auto& [name, sum] : progress.reals) {
     if (name.starts_with(kMetricEntry)) metrics_[name.substr(kMetricEntry.size())] = sum;
   }
+}
+
+std::optional<std::int64_t> best_step(const std::filesystem::path& file) {
+  std::optional<std::int64_t> step;
+  std::istringstream text(read_file(file));
+  for (std::string line; std::getline(text, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object() && json.contains("best") && json["best"] == true)
+      step = json.value("step", std::int64_t{0});
+  }
+  return step;
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& file, std::optional<std::int64_t> resumed_step,

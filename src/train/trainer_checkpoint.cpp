@@ -7,6 +7,8 @@
 
 #include "lockstep/core/log.h"
 #include "lockstep/data/normalisation.h"
+#include "lockstep/train/timeline.h"
+#include "train/checkpoint_folder.h"
 #include "train/event_rings.h"
 #include "train/resume_check.h"
 #include "train/trainer.h"
@@ -44,7 +46,7 @@ void Trainer::open_folder() {
           dir.string());
     make_folder(dir);
   });
-  open_event_rings(communicator_, run_);
+  open_event_rings(communicator_, dir / kEventsFolder, dir / kEarlierEventsFolder);
   std::optional<std::int64_t> resumed;
   if (request_.resume) {
     State state = session_.state(progress());
@@ -56,8 +58,15 @@ void Trainer::open_folder() {
       log::info("resumed {} at step {}, epoch {}", restored.file.string(), step_, at_.epoch + 1);
     }
   }
-  if (communicator_.rank() == 0)
-    log_ = std::make_unique<MetricsLog>(dir / "metrics.jsonl", resumed, step_policy_.rollbacks());
+  communicator_.together([&] {
+    if (communicator_.rank() != 0) return;
+    const fs::path metrics = dir / "metrics.jsonl";
+    log_ = std::make_unique<MetricsLog>(metrics, resumed, step_policy_.rollbacks());
+    if (!resumed) return;
+    // An attempt that was killed behind its last checkpoint may have left this to be done.
+    remove_stale_files(dir);
+    if (best_step(metrics) == *resumed) mark_best(checkpoint_path(dir, *resumed));
+  });
 }
 
 void Trainer::check_resumed(const std::string& checkpoint) const {
@@ -134,6 +143,7 @@ void Trainer::finish_save() {
 void Trainer::tell_saved(const std::optional<FinishedSave>& saved) {
   if (!saved) return;
   stopping_.took_save(saved->work);
+  last_digest_ = {saved->digest.text(), saved->step};
   for (const auto& observer : observers_) observer->saved(saved->step, saved->stood);
   line_->clear();
   say_digest(saved->digest, saved->step, saved->file.string());

@@ -93,6 +93,21 @@ case_killed_in_save() {
     same "$expected" "$(digest)" "killed at $place, resumed"
   done
 }
+# As an attempt leaves it that is killed when its last checkpoint has its name and is not yet marked as the best.
+case_killed_before_best() {
+  train 2 "checkpoint.dir=$folder/run"
+  succeeds
+  local best
+  best=$(cat "$folder/run/best")
+  echo step-0000000010.h5 > "$folder/run/best"
+  echo "$best" > "$folder/run/best.tmp"
+  [ -e "$folder/run/$best" ] && cmp -s "$folder/run/$best" "$(printf '%s\n' "$folder"/run/step-*.h5 | tail -1)" ||
+    fail "the last step is not the best, so that this shows nothing"
+  train 3 "checkpoint.dir=$folder/run" --resume
+  succeeds
+  same "$best" "$(cat "$folder/run/best")" "the best checkpoint"
+  no_leftovers "$folder/run"
+}
 # Written beside the steps, or while they wait: the same checkpoints. A save that is due before the one
 # before it is written waits for it, so that none is left out.
 case_save_while_saving() {

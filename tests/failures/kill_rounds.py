@@ -135,6 +135,10 @@ class Rounds:
             wrong.append("no digest at the end")
         if metrics(home / "run") != lines:
             wrong.append("metrics.jsonl differs from the undisturbed run's")
+        best = [line["step"] for line in map(json.loads, (home / "run/metrics.jsonl").read_text().splitlines()) if line.get("best")]
+        marked = (home / "run/best").read_text().strip() if best else ""
+        if best and marked != "step-%010d.h5" % best[-1]:
+            wrong.append("best is %s, and the best evaluation was at step %d" % (marked, best[-1]))
         if (home / "notes").exists():
             wrong += (home / "notes").read_text().splitlines()
         for file in sorted((home / "run").glob("step-*.h5")):

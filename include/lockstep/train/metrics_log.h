@@ -58,6 +58,9 @@ class MetricsWindow {
   std::map<std::string, double> metrics_;
 };
 
+// The step of the best evaluation that the file tells of; none where there is none.
+std::optional<std::int64_t> best_step(const std::filesystem::path& file);
+
 class MetricsLog {
  public:
   // Starts an empty file, or keeps the lines up to and including `resumed_step`, of the first
