@@ -12,6 +12,8 @@ class Lockstep(CMakePackage, CudaPackage):
     version("0.1.0")
 
     variant("sentencepiece", default=True, description="Byte-pair encoding of text")
+    variant("png", default=True, description="Import of folders of PNG files")
+    variant("netcdf", default=True, description="Import of NetCDF files")
 
     depends_on("c", type="build")
     depends_on("cxx", type="build")
@@ -27,6 +29,10 @@ class Lockstep(CMakePackage, CudaPackage):
     depends_on("xxhash")
     depends_on("zlib-api")
     depends_on("sentencepiece", when="+sentencepiece")
+    depends_on("libpng", when="+png")
+    depends_on("netcdf-c", when="+netcdf")
+    depends_on("zstd")
+    depends_on("lz4")
     depends_on("cuda@12.4:", when="+cuda")
     depends_on("cudnn@9:", when="+cuda")
 
@@ -36,6 +42,8 @@ class Lockstep(CMakePackage, CudaPackage):
         arguments = [
             self.define_from_variant("LOCKSTEP_CUDA", "cuda"),
             self.define_from_variant("LOCKSTEP_SENTENCEPIECE", "sentencepiece"),
+            self.define_from_variant("LOCKSTEP_PNG", "png"),
+            self.define_from_variant("LOCKSTEP_NETCDF", "netcdf"),
             self.define("LOCKSTEP_BUILD_TESTS", self.run_tests),
             self.define("LOCKSTEP_BUILD_BENCHMARKS", False),
         ]

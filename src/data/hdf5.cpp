@@ -125,12 +125,6 @@ bool is_big_endian(hid_t type) {
   return H5Tget_size(type) > 1 && H5Tget_order(type) == H5T_ORDER_BE;
 }
 
-Handle memory_type(hid_t file_type) {
-  Handle type(H5Tcopy(file_type), H5Tclose);
-  if (type) H5Tset_order(type.get(), H5T_ORDER_LE);
-  return type;
-}
-
 Handle native_type(DType type) {
   const auto copy = [](hid_t id) { return Handle(H5Tcopy(id), H5Tclose); };
   switch (type) {

@@ -71,9 +71,7 @@ bool write_text_attribute(hid_t object, const char* name, const std::string& tex
 // The element type, if it is an integer or IEEE float whose every bit counts.
 std::optional<DType> dtype_of(hid_t type);
 bool is_big_endian(hid_t type);
-// The type in memory that HDF5 converts to: same width and kind, this machine's byte order.
-Handle memory_type(hid_t file_type);
-Handle native_type(DType type);
+Handle native_type(DType type);  // in memory, in this machine's byte order
 
 // An open data file: read-only, POSIX driver, locking off.
 class InputFile {

@@ -11,7 +11,7 @@ namespace lockstep {
 
 enum class ExitCode : int {
   kDone = 0,
-  kNo = 1,        // the answer of verify, inspect --compare, doctor is no
+  kNo = 1,        // the answer of verify, inspect, doctor or bench is no
   kUser = 2,      // the user's mistake, with what to try
   kData = 3,      // data that cannot be trusted
   kBug = 70,      // ours

@@ -137,8 +137,8 @@ Manifest read_manifest(const std::filesystem::path& file);  // with nothing else
 // Collective: rank 0 reads, the others are told; an error is thrown on all ranks.
 Manifest read_manifest(comm::Communicator& communicator, const Description& description);
 
-// A foreign file has no statistics: reads the field's train split (or the only split) once on rank
-// 0 and gives them to this field in all splits, on all ranks. Does nothing if they are there.
+// A foreign file has no statistics: measures the field's `split`, each rank its part of the rows, and
+// gives the figures to this field in all splits, on all ranks. Does nothing if they are there.
 // Collective.
 void add_statistics(comm::Communicator& communicator, Manifest& manifest, const std::string& split,
                     const std::string& field);
