@@ -38,6 +38,7 @@ ExitCode train_command(TrainOptions options, Context& context) {
   });
   crash::install(fmt::format("rank {} (host {})", loaded.communicator->rank(), host_name()));
   options.request.resolved_toml = config::resolved_toml(loaded.run);
+  options.request.version = version_number();
   options.request.parse_run = [](const std::string& toml, const std::string& name) {
     return config::parse_run(toml, name, {});
   };

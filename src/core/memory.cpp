@@ -1,5 +1,7 @@
 #include "lockstep/core/memory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -61,6 +63,12 @@ std::uint64_t free_memory() {
 }
 
 std::uint64_t proportional_memory() { return bytes_in("/proc/self/smaps_rollup", "Pss:"); }
+std::uint64_t resident_memory() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return file ? resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
 std::uint64_t peak_resident_memory() { return bytes_in("/proc/self/status", "VmHWM:"); }
 
 }  // namespace lockstep

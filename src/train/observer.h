@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
@@ -12,6 +13,7 @@
 #include "lockstep/parallel/strategy.h"
 #include "lockstep/train/metrics_log.h"
 #include "lockstep/train/run.h"
+#include "lockstep/train/run_record.h"
 #include "lockstep/train/tables.h"
 #include "train/data_passes.h"
 
@@ -49,6 +51,8 @@ struct Observed {
   std::string gpu;                    // cuda_identity() of this rank's device, if it is one
   std::function<PassTimes()> passes;  // of this rank, since its first pass
   std::function<void(const EventRecord&)> note;  // a line of metrics.jsonl, on the rank that has it
+  std::function<RunRecord()> record;  // as far as it is known before the first step, without hosts
+  std::function<std::pair<std::string, std::int64_t>()> digest;  // the last one told, and its step
 };
 std::vector<std::unique_ptr<Observer>> make_observers(const Observed& observed);
 

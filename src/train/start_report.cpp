@@ -38,8 +38,9 @@ std::string precision_text(const nn::Program& program) {
 
 }  // namespace
 
-std::string start_text(const comm::Communicator& communicator, const Run& run,
-                       const Session& session, const std::string& device) {
+std::vector<std::pair<std::string, std::string>> start_rows(const comm::Communicator& communicator,
+                                                            const Run& run, const Session& session,
+                                                            const std::string& device) {
   const Model& model = session.model;
   const data::Split* train = model.manifest.find(run.data.train);
   const optim::Options& o = session.optimizer_options;
@@ -69,7 +70,7 @@ std::string start_text(const comm::Communicator& communicator, const Run& run,
                     run.checkpoint.dir.empty()
                         ? "none (checkpoint.dir is not set)"
                         : fmt::format("{}, every {}", run.checkpoint.dir, run.checkpoint.every));
-  return settings_text(rows);
+  return rows;
 }
 
 std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows, bool apart) {

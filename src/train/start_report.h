@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lockstep/comm/communicator.h"
@@ -12,8 +13,9 @@
 
 namespace lockstep::train {
 
-std::string start_text(const comm::Communicator& communicator, const Run& run,
-                       const Session& session, const std::string& device);
+std::vector<std::pair<std::string, std::string>> start_rows(const comm::Communicator& communicator,
+                                                            const Run& run, const Session& session,
+                                                            const std::string& device);
 // apart: the device has memory of its own.
 std::vector<LedgerRow> ledger_rows(const std::vector<nn::LedgerRow>& rows, bool apart);
 std::string program_text(const nn::Program& program);

@@ -29,6 +29,7 @@ class Trainer {
   ExitCode train();
 
  private:
+  std::vector<LedgerRow> ledger() const;
   void say_settings() const;
   void first_values();
   void read_first_values(const ParameterTable& table, float* flat);
@@ -58,6 +59,7 @@ class Trainer {
   void restore_newest(std::int64_t most = std::numeric_limits<std::int64_t>::max());
   void say_digest(const Hash128& digest, std::int64_t step, const std::string& where) const;
   Observed observed() const;
+  RunRecord record() const;
   RankTimes times() const;
   std::string ending() const;
   void finish();
@@ -97,6 +99,7 @@ class Trainer {
   std::string ending_;           // why the run is over, once it is
   std::int64_t first_step_ = 0;  // of this process
   std::int64_t saved_step_ = -1;
+  std::pair<std::string, std::int64_t> last_digest_;  // and its step
   CheckpointText save_text_;
   double started_ = 0, step_seconds_ = 0;
   std::unique_ptr<ProgressLine> line_;

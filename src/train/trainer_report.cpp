@@ -1,5 +1,6 @@
 // What a trainer says of its run, at the start and at the end.
 #include <algorithm>
+#include <filesystem>
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/log.h"
@@ -10,13 +11,17 @@
 
 namespace lockstep::train {
 
+std::vector<LedgerRow> Trainer::ledger() const {
+  auto rows = session_.ledger();
+  if (saver_ && run_.checkpoint.background) rows.push_back(saver_->ledger_row());
+  return ledger_rows(rows, device_->is_cuda());
+}
+
 void Trainer::say_settings() const {
-  auto ledger = session_.ledger();
-  if (saver_ && run_.checkpoint.background) ledger.push_back(saver_->ledger_row());
-  const auto rows = ledger_rows(ledger, device_->is_cuda());
+  const auto rows = ledger();
   const std::uint64_t node_bytes = node_total(communicator_, total_bytes(rows));
   if (!log::speaks() || (log::quiet() && !request_.check_only)) return;
-  log::line(start_text(communicator_, run_, session_, device_->text()));
+  log::line(settings_text(start_rows(communicator_, run_, session_, device_->text())));
   log::line(ledger_text(rows, node_bytes, communicator_.topology().local_ranks()));
   if (request_.check_only) log::line(program_text(session_.model.program));
 }
@@ -35,11 +40,37 @@ Observed Trainer::observed() const {
     if (log_) log_->write(event, {seconds_now() - started_, line_->samples_per_second()});
   };
   observed.ending = [this] { return ending_; };
+  observed.record = [this] { return record(); };
+  observed.digest = [this] { return last_digest_; };
   observed.total_steps = session_.total_steps;
   observed.steps_per_epoch = session_.loader->steps_per_epoch();
   observed.afresh = request_.overwrite;
   if (device_->is_cuda()) observed.gpu = cuda_identity(device_->get());
   return observed;
+}
+
+RunRecord Trainer::record() const {
+  RunRecord record;
+  record.name = std::filesystem::path(run_.checkpoint.dir).lexically_normal().filename().string();
+  record.version = request_.version;
+  record.resolved_toml = request_.resolved_toml;
+  record.settings = start_rows(communicator_, run_, session_, device_->text());
+  record.environment = environment().entries;
+  record.ranks = communicator_.size();
+  record.nodes = communicator_.topology().nodes();
+  record.threads = run_.run.threads;
+  record.batch = run_.train.batch;
+  record.lanes = run_.train.lanes;
+  record.steps = session_.total_steps;
+  record.steps_per_epoch = session_.loader->steps_per_epoch();
+  record.sequence = session_.model.task.sequence;
+  record.parameters = static_cast<double>(session_.model.program.table().elements());
+  record.step_flops = session_.model.program.flops() /
+                      static_cast<double>(session_.model.task.microbatch) *
+                      static_cast<double>(run_.train.batch);
+  record.ledger = ledger();
+  record.planned = request_.planned;
+  return record;
 }
 
 RankTimes Trainer::times() const {

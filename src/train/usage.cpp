@@ -7,14 +7,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <sstream>
 #include <utility>
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/files.h"
-#include "lockstep/core/host.h"
 #include "lockstep/core/log.h"
 #include "lockstep/core/memory.h"
+#include "train/host_names.h"
 #include "train/time_limit.h"
 
 namespace lockstep::train {
@@ -52,11 +51,7 @@ std::string slurm_job() {
 
 // Collective: by node.
 std::vector<std::string> node_names(comm::Communicator& communicator) {
-  const std::string mine = host_name() + "\n";
-  const std::vector<std::byte> all = communicator.gather_all(std::as_bytes(std::span(mine)));
-  std::istringstream lines(std::string(reinterpret_cast<const char*>(all.data()), all.size()));
-  std::vector<std::string> by_position;
-  for (std::string name; std::getline(lines, name);) by_position.push_back(name);
+  const std::vector<std::string> by_position = host_names(communicator);
   const comm::Topology& topology = communicator.topology();
   std::vector<std::string> names;
   for (int node = 0; node < topology.nodes(); ++node)

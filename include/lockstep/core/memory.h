@@ -18,6 +18,7 @@ std::uint64_t free_memory();
 
 // Resident bytes of this process, what it shares divided by those who share it (PSS).
 std::uint64_t proportional_memory();
+std::uint64_t resident_memory();  // now, in some microseconds
 std::uint64_t peak_resident_memory();
 
 }  // namespace lockstep
