@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <exception>
 #include <memory>
 
@@ -10,6 +11,7 @@
 #include "lockstep/core/events.h"
 #include "lockstep/core/host.h"
 #include "lockstep/train/signals.h"
+#include "lockstep/train/timeline.h"
 #include "lockstep/train/trainer.h"
 
 namespace lockstep::app {
@@ -24,11 +26,23 @@ struct TrainOptions {
 // That record events, besides those that compute: of the reader, of messages, of checkpoints.
 constexpr int kMoreThreads = 3;
 
+// A timeline needs far more of them, and shows those who decode, too.
+void record_events(const train::Run& run, bool traces) {
+  const std::int64_t threads = run.run.threads + kMoreThreads;
+  if (!traces)
+    return events::begin(static_cast<std::size_t>(run.log.events), static_cast<int>(threads));
+  constexpr std::int64_t kDecoders = 8;
+  const std::int64_t decoders = run.data.threads > 0 ? run.data.threads - 1 : kDecoders;
+  events::begin(static_cast<std::size_t>(std::max(run.log.events, train::kTraceEvents)),
+                static_cast<int>(threads + decoders), train::kTraceNote);
+  events::in_detail.store(true);
+}
+
 ExitCode train_command(TrainOptions options, Context& context) {
   const Loaded loaded = load_run(context.ranks, "the run file " + options.file, [&](Loaded& mine) {
     mine.run = config::read_run(options.file, options.overrides);
     config::check_complete(mine.run, options.file);
-    events::begin(static_cast<std::size_t>(mine.run.log.events), mine.run.run.threads + kMoreThreads);
+    record_events(mine.run, !options.request.trace.empty());
     events::name_thread("main");
     events::set_activity("connecting the ranks", -1);
     // Before MPI, whose start takes a while. Without a folder nothing could be saved: then a signal
@@ -62,6 +76,11 @@ void add_train(CLI::App& program, Action& action) {
       ->add_flag("--overwrite", options->request.overwrite,
                  "Start fresh in a folder that holds checkpoints; they go at the first save")
       ->excludes(resume);
+  command
+      ->add_option("--trace", options->request.trace,
+                   "Write a timeline of the ops, messages and reads of all ranks here at the end, "
+                   "for ui.perfetto.dev")
+      ->type_name("FILE");
   command
       ->add_option("--init-from", options->request.init_from,
                    "First values of the parameters: safetensors, as export or transformers writes "

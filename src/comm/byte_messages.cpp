@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 
@@ -45,6 +46,7 @@ class MpiByteMessages final : public ByteMessages {
     const std::int64_t bytes = describe(pieces);
     if (bytes == 0) return;
     bytes_sent_ += bytes;
+    events::sent("samples", bytes, round, rank_of(to));
     MPI_Request& request = sends_[round].emplace_back();
     post([&](void* at, int count, MPI_Datatype type) {
       check_mpi(MPI_Isend(at, count, type, rank_of(to), kTag, messages_, &request), "MPI_Isend");

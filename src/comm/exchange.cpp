@@ -47,7 +47,7 @@ Exchange::~Exchange() {
   if (std::uncaught_exceptions() > 0) return;  // messages may be in flight; the run ends
   for (auto* buckets : {&piece_receives_, &piece_sends_, &result_receives_, &result_sends_}) {
     for (Requests& requests : *buckets) {
-      for (MPI_Request& request : requests) MPI_Request_free(&request);
+      for (MPI_Request& request : requests.list) MPI_Request_free(&request);
     }
   }
 }
@@ -117,9 +117,10 @@ void Exchange::add_send(Requests& requests, std::int64_t& bytes, const float* da
                         std::int64_t count, int position, int tag) {
   bytes += count * static_cast<std::int64_t>(sizeof(float));
   for (const Chunk& chunk : chunks(count)) {
+    requests.notes.push_back(note(chunk.count, position));
     check_mpi(
         MPI_Send_init(data + chunk.begin, chunk.count, MPI_FLOAT, plan_.topology.rank_at[position],
-                      tag, communicator_, &requests.emplace_back()),
+                      tag, communicator_, &requests.list.emplace_back()),
         "MPI_Send_init");
   }
 }
@@ -127,30 +128,42 @@ void Exchange::add_send(Requests& requests, std::int64_t& bytes, const float* da
 void Exchange::add_receive(Requests& requests, float* data, std::int64_t count, int position,
                            int tag) {
   for (const Chunk& chunk : chunks(count)) {
+    requests.notes.push_back(note(chunk.count, position));
     check_mpi(
         MPI_Recv_init(data + chunk.begin, chunk.count, MPI_FLOAT, plan_.topology.rank_at[position],
-                      tag, communicator_, &requests.emplace_back()),
+                      tag, communicator_, &requests.list.emplace_back()),
         "MPI_Recv_init");
   }
 }
 
-void Exchange::start(Requests& requests) {
-  // One by one: MPI_Startall may start them in any order, and pieces for one peer share a tag.
-  for (MPI_Request& request : requests) check_mpi(MPI_Start(&request), "MPI_Start");
+// One by one: MPI_Startall may start them in any order, and pieces for one peer share a tag.
+void Exchange::open(Requests& requests) {
+  for (MPI_Request& request : requests.list) check_mpi(MPI_Start(&request), "MPI_Start");
+  requests.open = true;
 }
 
-void Exchange::sent(int b, std::vector<Requests>& requests,
+void Exchange::send(int b, const char* what, std::vector<Requests>& requests,
                     const std::vector<std::int64_t>& bytes) {
-  start(requests[b]);
+  for (std::size_t i = 0; i < requests[b].list.size(); ++i) {
+    const MessageNote& note = requests[b].notes[i];
+    events::sent(what, note.bytes, b, note.peer);
+    check_mpi(MPI_Start(&requests[b].list[i]), "MPI_Start");
+  }
   bytes_sent_ += bytes[b];
 }
 
+bool Exchange::here(int b, const char* what, Requests& requests) {
+  if (!test(requests)) return false;
+  if (std::exchange(requests.open, false)) note_arrivals(what, b, requests.notes);
+  return true;
+}
+
 bool Exchange::test(Requests& requests) {
-  if (requests.empty()) return true;
+  if (requests.list.empty()) return true;
   int done = 0;
-  check_mpi(
-      MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE),
-      "MPI_Testall");
+  check_mpi(MPI_Testall(static_cast<int>(requests.list.size()), requests.list.data(), &done,
+                        MPI_STATUSES_IGNORE),
+            "MPI_Testall");
   return done != 0;
 }
 

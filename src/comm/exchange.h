@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "message_note.h"
 #include "node_memory.h"
 
 namespace lockstep::comm {
@@ -32,12 +33,12 @@ class Exchange {
   Exchange& operator=(const Exchange&) = delete;
 
   // Each starts or tests the messages of one bucket; the order within a step is that of this list.
-  void receive_pieces(int b) { start(piece_receives_[b]); }
-  void send_pieces(int b) { sent(b, piece_sends_, piece_bytes_); }
-  void receive_results(int b) { start(result_receives_[b]); }
-  bool pieces_here(int b) { return test(piece_receives_[b]); }
-  void send_results(int b) { sent(b, result_sends_, result_bytes_); }
-  bool results_here(int b) { return test(result_receives_[b]); }
+  void receive_pieces(int b) { open(piece_receives_[b]); }
+  void send_pieces(int b) { send(b, kPiece, piece_sends_, piece_bytes_); }
+  void receive_results(int b) { open(result_receives_[b]); }
+  bool pieces_here(int b) { return here(b, kPiece, piece_receives_[b]); }
+  void send_results(int b) { send(b, kResult, result_sends_, result_bytes_); }
+  bool results_here(int b) { return here(b, kResult, result_receives_[b]); }
   bool all_sent();
 
   // The piece that rank `local` of `node` has of this rank's shard of bucket b.
@@ -47,13 +48,23 @@ class Exchange {
   std::int64_t bytes_sent_since_last() { return std::exchange(bytes_sent_, 0); }
 
  private:
-  using Requests = std::vector<MPI_Request>;
+  static constexpr const char *kPiece = "piece of bucket", *kResult = "sum of bucket";
+  struct Requests {
+    std::vector<MPI_Request> list;
+    std::vector<MessageNote> notes;  // of each
+    bool open = false;               // started, and not seen to be done
+  };
   void plan_pieces(int b, float*& inbox_end);
   void plan_results(int b);
   float* outbox_piece(int b, int local, const Range& range) const;
-  void start(Requests& requests);
-  void sent(int b, std::vector<Requests>& requests, const std::vector<std::int64_t>& bytes);
+  void open(Requests& requests);
+  void send(int b, const char* what, std::vector<Requests>& requests,
+            const std::vector<std::int64_t>& bytes);
+  bool here(int b, const char* what, Requests& requests);
   bool test(Requests& requests);
+  MessageNote note(std::int64_t count, int position) const {
+    return {plan_.topology.rank_at[position], count * static_cast<std::int64_t>(sizeof(float))};
+  }
   void add_send(Requests& requests, std::int64_t& bytes, const float* data, std::int64_t count,
                 int position, int tag);
   void add_receive(Requests& requests, float* data, std::int64_t count, int position, int tag);

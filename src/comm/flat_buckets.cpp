@@ -27,10 +27,10 @@ void FlatBuckets::publish(int bucket) {
     begun_ = true;
     ++round_;
     // Nobody reads the last step's parameters any more: they may be overwritten from here on.
-    for (MessageGroup& messages : receives_) messages.start();
+    for (std::size_t b = 0; b < receives_.size(); ++b) receives_[b].start(static_cast<int>(b));
   }
   LOCKSTEP_CHECK(bucket == published_, "bucket {} is published after {}", bucket, published_ - 1);
-  sends_[bucket].start();
+  sends_[bucket].start(bucket);
   bytes_sent_ += sends_[bucket].bytes();
   ++published_;
   progress();

@@ -9,6 +9,11 @@ namespace lockstep::comm {
 namespace {
 
 constexpr int kTag = 0;
+constexpr const char* kText = "values of";
+
+MessageNote note(std::int64_t count, int rank) {
+  return {rank, count * static_cast<std::int64_t>(sizeof(float))};
+}
 
 }  // namespace
 
@@ -21,6 +26,7 @@ void MessageGroup::add_send(MPI_Comm communicator, const float* data, std::int64
                             int rank) {
   bytes_ += count * static_cast<std::int64_t>(sizeof(float));
   for (const Chunk& chunk : chunks(count)) {
+    notes_.push_back(note(chunk.count, rank));
     check_mpi(MPI_Send_init(data + chunk.begin, chunk.count, MPI_FLOAT, rank, kTag, communicator,
                             &requests_.emplace_back()),
               "MPI_Send_init");
@@ -30,16 +36,22 @@ void MessageGroup::add_send(MPI_Comm communicator, const float* data, std::int64
 void MessageGroup::add_receive(MPI_Comm communicator, float* data, std::int64_t count, int rank) {
   bytes_ += count * static_cast<std::int64_t>(sizeof(float));
   for (const Chunk& chunk : chunks(count)) {
+    notes_.push_back(note(chunk.count, rank));
+    receives_ = true;
     check_mpi(MPI_Recv_init(data + chunk.begin, chunk.count, MPI_FLOAT, rank, kTag, communicator,
                             &requests_.emplace_back()),
               "MPI_Recv_init");
   }
 }
 
-void MessageGroup::start() {
+void MessageGroup::start(int number) {
   LOCKSTEP_CHECK(!started_, "messages are started that are under way");
   // One by one: MPI_Startall may start them in any order, and those for one peer share a tag.
-  for (MPI_Request& request : requests_) check_mpi(MPI_Start(&request), "MPI_Start");
+  for (std::size_t i = 0; i < requests_.size(); ++i) {
+    if (!receives_) events::sent(kText, notes_[i].bytes, number, notes_[i].peer);
+    check_mpi(MPI_Start(&requests_[i]), "MPI_Start");
+  }
+  number_ = number;
   started_ = !requests_.empty();
 }
 
@@ -50,6 +62,7 @@ bool MessageGroup::done() {
       MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE),
       "MPI_Testall");
   started_ = done == 0;
+  if (!started_ && receives_) note_arrivals(kText, number_, notes_);
   return done != 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "mpi_call.h"
 
 namespace lockstep::comm {
@@ -96,7 +97,9 @@ void MpiSum::start(int b) {
   }
   // What a ring sends; MPI may choose another way.
   const auto bytes = layout_.buckets[b].size() * static_cast<std::int64_t>(sizeof(float));
-  counters_.bytes_sent += 2 * bytes * (topology_.ranks() - 1) / topology_.ranks();
+  const std::int64_t in_a_ring = 2 * bytes * (topology_.ranks() - 1) / topology_.ranks();
+  counters_.bytes_sent += in_a_ring;
+  events::sent("sum over all ranks of bucket", in_a_ring, b);
 }
 
 bool MpiSum::arrived(int b) {
@@ -134,7 +137,10 @@ void MpiSum::finish(std::int64_t step) {
   flight_since_ = 0;
   if (record_messages_) {
     record_messages_->start();
-    counters_.bytes_sent += layout_.record_bytes * stores_.lanes.size() * (topology_.ranks() - 1);
+    const auto records = static_cast<std::int64_t>(layout_.record_bytes * stores_.lanes.size() *
+                                                   (topology_.ranks() - 1));
+    counters_.bytes_sent += records;
+    events::sent("the lanes' records", records);
   }
   const int buckets = static_cast<int>(layout_.buckets.size());
   while (arrived_ < buckets) {

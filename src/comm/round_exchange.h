@@ -21,7 +21,7 @@ class RoundExchange {
   RoundExchange(MPI_Comm communicator, const RoundPlan& plan, const RoundMemory& memory);
 
   // Each in the order of ticks.
-  void receive(int tick) { messages(tick).receives.start(); }
+  void receive(int tick) { messages(tick).receives.start(plan_.bucket_of(tick)); }
   bool here(int tick) { return messages(tick).receives.done(); }
   void send(int tick);
   bool sent(int tick) { return messages(tick).sends.done(); }

@@ -6,6 +6,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 
 namespace lockstep::comm {
 namespace {
@@ -191,6 +192,9 @@ void RoundFold::fold_next() {
   }
   publish(memory_.folded(local_), ticks_before_ + folded_ + 1);
   counters_.bytes_read_peers += peer_bytes_[folded_];
+  events::detail(events::Kind::kFold, kReadFromPeers,
+                 {.number = plan_->bucket_of(folded_),
+                  .bytes = static_cast<std::uint64_t>(peer_bytes_[folded_])});
   if (exchange_) exchange_->send(folded_);
   ++folded_;
   if (!exchange_) taken_ = folded_;
@@ -251,6 +255,7 @@ void RoundFold::publish_records() {
   if (record_messages_) {
     record_messages_->start();
     counters_.bytes_sent += record_messages_->bytes_per_step();
+    events::sent("the lanes' records", record_messages_->bytes_per_step());
   } else {
     publish(memory_.recorded(local_), count_);
   }
@@ -319,6 +324,7 @@ void RoundFold::send_values(std::int64_t step) {
            (ticks_ < 2 || exchange_->sent(ticks_ - 2));
   });
   counters_.bytes_sent += value_messages_->bytes_per_step();
+  events::sent("the blocks' sums of squares", value_messages_->bytes_per_step());
 }
 
 void RoundFold::end_step() {

@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 
@@ -48,6 +49,7 @@ class MessageExchange final : public ServerExchange {
     // One by one: MPI_Startall may start them in any order, and all share a tag.
     for (MPI_Request& request : parcel.requests) check_mpi(MPI_Start(&request), "MPI_Start");
     bytes_sent_ += parcel.bytes;
+    if (parcel.bytes > 0) events::sent("a parcel", parcel.bytes, index, parcel.peer);
   }
 
   bool done(int index) override {
@@ -75,6 +77,7 @@ class MessageExchange final : public ServerExchange {
               "MPI_Isend");
     next_letter_ = (next_letter_ + 1) % kLetters;
     bytes_sent_ += static_cast<std::int64_t>(letter_bytes_);
+    events::sent("a letter", static_cast<std::int64_t>(letter_bytes_), -1, topology_.rank_at[to]);
   }
 
   int take(std::span<std::byte> letter) override {
@@ -105,12 +108,13 @@ class MessageExchange final : public ServerExchange {
   struct Parcel {
     std::vector<MPI_Request> requests;
     std::int64_t bytes = 0;  // that it sends
+    int peer = -1;           // a rank
   };
 
   int plan(int peer, int tag, std::span<const std::span<std::byte>> pieces, bool send) {
     LOCKSTEP_CHECK(0 <= tag && tag < kLetterTag, "tag {}", tag);
     Parcel& parcel = parcels_.emplace_back();
-    const int rank = topology_.rank_at[peer];
+    const int rank = parcel.peer = topology_.rank_at[peer];
     for (const std::span<std::byte>& piece : pieces) {
       const auto bytes = static_cast<std::int64_t>(piece.size());
       if (send) parcel.bytes += bytes;

@@ -6,6 +6,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 
@@ -172,6 +173,7 @@ void ServerFold::progress() {
     records_started_ = true;
     records_->start();
     counters_.bytes_sent += records_->bytes_per_step();
+    events::sent("the lanes' records", records_->bytes_per_step());
   }
 }
 
@@ -224,6 +226,7 @@ void ServerFold::finish(std::int64_t step) {
   flight_since_ = 0;
   values_->start();
   counters_.bytes_sent += values_->bytes_per_step();
+  events::sent("the blocks' sums of squares", values_->bytes_per_step());
   exchange_->wait("the lanes' records", step, [this] { return records_->test(); });
   exchange_->wait("the servers' sums of squares", step, [this] { return values_->test(); });
   exchange_->wait("the sending of gradients", step, [this] { return all_sent(); });

@@ -1,6 +1,7 @@
 #include "lockstep/comm/shard_values.h"
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "owned_values.h"
@@ -47,6 +48,7 @@ class GatheredValues final : public ShardValues {
     values_->start();
     waiter_.wait({"the blocks' values", -1, step}, [this] { return values_->test(); });
     bytes_sent_ += values_->bytes_per_step();
+    events::sent("the blocks' values", values_->bytes_per_step());
   }
   std::int64_t bytes_sent() const override { return bytes_sent_; }
 

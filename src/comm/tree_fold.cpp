@@ -5,6 +5,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 
 namespace lockstep::comm {
 
@@ -169,9 +170,12 @@ void TreeFold::collect_parts() {
 
 void TreeFold::part_is_folded(int b) {
   const std::int64_t sources = claims_ ? claims_->peer_sources() : peer_sources_;
-  counters_.bytes_read_peers +=
+  const std::int64_t bytes =
       sources * plan_.part(node_, b, local_).size() * static_cast<std::int64_t>(sizeof(float)) +
       peer_piece_bytes_[b];
+  counters_.bytes_read_peers += bytes;
+  events::detail(events::Kind::kFold, kReadFromPeers,
+                 {.number = b, .bytes = static_cast<std::uint64_t>(bytes)});
   if (!exchange_) {
     publish(memory_.done(local_, b), round_);
     returns_.started = returns_.done = b + 1;
@@ -250,6 +254,7 @@ void TreeFold::publish_records() {
     }
     record_messages_->start();
     counters_.bytes_sent += record_messages_->bytes_per_step();
+    events::sent("the lanes' records", record_messages_->bytes_per_step());
   } else if (!claims_) {
     publish(memory_.recorded(local_), round_);
   }
@@ -320,6 +325,7 @@ void TreeFold::finish(std::int64_t step) {
     waiter_.wait({"the blocks' sums of squares", -1, step},
                  [this] { return context_->values->test(); });
     counters_.bytes_sent += context_->values->bytes_per_step();
+    events::sent("the blocks' sums of squares", context_->values->bytes_per_step());
   }
   counters_.wait.exposed += seconds_now() - start - (engine_->folding() - folded_before);
   for (StreamState& state : streams_) {

@@ -292,6 +292,9 @@ Table log_table() {
           "Last events that are kept of each thread, in checkpoint.dir/events until the run "
           "ends well, for lockstep trace. 0: none.")
           .between(0, 1 << 24));
+  t.push_back(key("mlperf", AT(log.mlperf),
+                  "File that the lines which MLPerf's rules ask for are appended to (docs/"
+                  "mlperf.md). Empty: none."));
   t.push_back(
       key("prometheus", AT(log.prometheus),
           "File with the run's figures for Prometheus (node exporter's textfile collector), "

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -77,6 +79,28 @@ void keep_in_file(const fs::path& file, const Identity& identity) {
   std::strncpy(folder_now, file.parent_path().c_str(), sizeof folder_now - 1);
 }
 
+std::string image(const Identity& identity) {
+  const Region* const r = region();
+  if (r == nullptr) return {};
+  sign(r->head(), identity);
+  std::uint64_t most = 1;
+  for (std::uint32_t t = 0; t < r->layout.tracks; ++t)
+    most = std::max(most, r->track(t).count.load(std::memory_order_acquire));
+  // Where a ring has come round all of it is used; else its first records are the same in a
+  // smaller one.
+  Layout layout = r->layout;
+  layout.records = std::min(layout.records, std::bit_ceil(most));
+  std::vector<Record> aligned((layout.bytes() + sizeof(Record) - 1) / sizeof(Record));
+  const Region to{reinterpret_cast<std::byte*>(aligned.data()), layout};
+  std::memcpy(to.base, r->base, Layout::kTracksAt);
+  to.head().records = layout.records;
+  to.head().check = check_of(to.head());
+  for (std::uint32_t t = 0; t < layout.tracks; ++t)
+    std::memcpy(to.base + layout.track_at(t), &r->track(t), layout.track_bytes());
+  std::memcpy(to.note(), r->note(), layout.note_bytes);
+  return {reinterpret_cast<const char*>(to.base), layout.bytes()};
+}
+
 void remove_file() {
   if (file_now.empty()) return;
   folder_now[0] = '\0';
@@ -108,9 +132,10 @@ Layout layout_of(const std::string& bytes, const fs::path& file) {
   if (head.check != check_of(head) || head.record_bytes != sizeof(Record))
     throw no_ring("is damaged: its head does not fit its checksum");
   constexpr std::uint64_t kMostTracks = 1 << 20, kMostRecords = 1 << 30;
-  if (head.tracks > kMostTracks || head.records > kMostRecords || head.records == 0)
+  if (head.tracks > kMostTracks || head.records > kMostRecords || head.records == 0 ||
+      head.note_bytes > kMostRecords)
     throw no_ring("is damaged: its sizes cannot be");
-  const Layout layout{head.tracks, head.records};
+  const Layout layout{head.tracks, head.records, head.note_bytes};
   if (bytes.size() != layout.bytes()) {
     throw DataError("{} is damaged: it has {} bytes and should have {}", file.string(),
                     bytes.size(), layout.bytes());
@@ -126,6 +151,7 @@ Ring::Thread read_track(const TrackHead& head, const Record* ring, std::uint64_t
   Ring::Thread thread;
   thread.name = text_at(head.name, sizeof head.name);
   const std::uint64_t count = head.count.load();
+  thread.dropped = count > records ? count - records : 0;
   for (std::uint64_t s = count > records ? count - records + 1 : 1; s <= count; ++s) {
     const Record& r = ring[(s - 1) % records];
     if (r.whole() && r.sequence == s) {
@@ -146,8 +172,9 @@ Ring::Thread read_track(const TrackHead& head, const Record* ring, std::uint64_t
 
 }  // namespace
 
-Ring read_ring(const fs::path& file) {
-  const std::string bytes = read_file(file);
+Ring read_ring(const fs::path& file) { return parse_ring(read_file(file), file); }
+
+Ring parse_ring(const std::string& bytes, const fs::path& file) {
   const Layout layout = layout_of(bytes, file);
   std::vector<Record> aligned(bytes.size() / sizeof(Record));
   std::memcpy(aligned.data(), bytes.data(), bytes.size());
@@ -168,6 +195,7 @@ Ring read_ring(const fs::path& file) {
   ring.activity = text_at(reinterpret_cast<const char*>(head.activity), kTextBytes);
   for (std::uint32_t n = 0; n < head.names.load() && n < kNames; ++n)
     ring.names.push_back(text_at(region.name(n), kTextBytes));
+  if (head.note.load() <= layout.note_bytes) ring.note.assign(region.note(), head.note.load());
   for (std::uint32_t t = 0; t < layout.tracks; ++t) {
     const TrackHead& track = region.track(t);
     if (track.count.load() == 0 && track.depth.load() == 0) continue;

@@ -9,7 +9,7 @@
 
 namespace lockstep::events {
 
-inline constexpr char kMagic[8] = {'L', 'S', 'E', 'V', 'E', 'N', 'T', '1'};
+inline constexpr char kMagic[8] = {'L', 'S', 'E', 'V', 'E', 'N', 'T', '2'};
 inline constexpr std::size_t kTextBytes = 64;  // of a name, with its end
 inline constexpr std::size_t kNames = 512;
 inline constexpr std::size_t kDepth = 14;  // open spans of a thread that are kept
@@ -23,12 +23,14 @@ struct Head {
   char host[kTextBytes];
   std::uint64_t monotonic, wall;  // the same moment on both clocks, in ns
   std::int64_t offset, error;     // to be added to get rank 0's CLOCK_MONOTONIC, in ns
+  std::uint64_t note_bytes;       // of the room behind the rings
   std::uint64_t check;            // of all above
   // From here on it changes.
   std::atomic<std::uint64_t> alive;  // ns
   std::atomic<std::int64_t> step;
   std::atomic<std::uint64_t> activity[kTextBytes / 8];
   std::atomic<std::uint32_t> names;
+  std::atomic<std::uint32_t> note;  // bytes of it
 };
 static_assert(sizeof(Head) <= 4096);
 
@@ -43,11 +45,13 @@ struct alignas(64) TrackHead {
 struct Layout {
   std::uint32_t tracks = 0;
   std::uint64_t records = 0;
+  std::uint64_t note_bytes = 0;
   static constexpr std::size_t kNamesAt = 4096;
   static constexpr std::size_t kTracksAt = kNamesAt + kNames * kTextBytes;
   std::size_t track_bytes() const { return sizeof(TrackHead) + records * sizeof(Record); }
   std::size_t track_at(std::uint32_t t) const { return kTracksAt + t * track_bytes(); }
-  std::size_t bytes() const { return (track_at(tracks) + 4095) / 4096 * 4096; }
+  std::size_t note_at() const { return track_at(tracks); }
+  std::size_t bytes() const { return (note_at() + note_bytes + 4095) / 4096 * 4096; }
 };
 
 std::uint64_t check_of(const Head& head);
@@ -62,6 +66,7 @@ struct Region {
   TrackHead& track(std::uint32_t t) const {
     return *reinterpret_cast<TrackHead*>(base + layout.track_at(t));
   }
+  char* note() const { return reinterpret_cast<char*>(base + layout.note_at()); }
   Record* ring(std::uint32_t t) const { return reinterpret_cast<Record*>(&track(t) + 1); }
 };
 

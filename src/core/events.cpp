@@ -129,7 +129,8 @@ std::uint64_t step_of(const About& about) {
 const char* name_of(Kind kind) {
   constexpr const char* kTexts[] = {"none",       "start",   "step", "data",   "forward",
                                     "backward",   "fold",    "wait", "update", "evaluation",
-                                    "checkpoint", "message", "file", "failure"};
+                                    "checkpoint", "message", "file",   "failure",
+                                    "op",         "arrival", "counter", "report"};
   static_assert(std::size(kTexts) == static_cast<std::size_t>(Kind::kKinds));
   return kTexts[std::min<std::size_t>(static_cast<std::size_t>(kind), std::size(kTexts) - 1)];
 }
@@ -155,11 +156,11 @@ std::uint64_t check_of(const Head& head) {
 Region* region() { return current.load(std::memory_order_acquire); }
 bool recording() { return region() != nullptr; }
 
-void begin(std::size_t records, int threads) {
+void begin(std::size_t records, int threads, std::size_t note_bytes) {
   current.store(nullptr, std::memory_order_release);
   if (records == 0) return;
   Region made;
-  made.layout = {static_cast<std::uint32_t>(threads) + 1, std::bit_ceil(records)};
+  made.layout = {static_cast<std::uint32_t>(threads) + 1, std::bit_ceil(records), note_bytes};
   void* const memory = ::mmap(nullptr, made.layout.bytes(), PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return;  // a record of events is no reason to end a run
@@ -169,11 +170,19 @@ void begin(std::size_t records, int threads) {
   head.record_bytes = sizeof(Record);
   head.tracks = made.layout.tracks;
   head.records = made.layout.records;
+  head.note_bytes = note_bytes;
   head.step.store(-1, std::memory_order_relaxed);
   head.check = check_of(head);
   whole = made;
   generation.fetch_add(1, std::memory_order_acq_rel);
   current.store(&whole, std::memory_order_release);
+}
+
+void set_note(std::string_view note) {
+  const Region* const r = region();
+  if (r == nullptr || note.size() > r->layout.note_bytes) return;
+  note.copy(r->note(), note.size());
+  r->head().note.store(static_cast<std::uint32_t>(note.size()), std::memory_order_release);
 }
 
 // Names are few and looked up once a thread: from then on its cache knows them.
@@ -191,6 +200,11 @@ std::uint16_t intern(const char* text) {
 }
 
 Span::Span(Kind kind, const char* what, const About& about) {
+  track_ = track();
+  if (track_ != nullptr) open(kind, what, about, now());
+}
+
+void Span::begin(Kind kind, const char* what, const About& about) {
   track_ = track();
   if (track_ != nullptr) open(kind, what, about, now());
 }
@@ -230,6 +244,10 @@ void instant(Kind kind, const char* what, const About& about) {
   const std::uint64_t at = now();
   keep(*t, at, at, step_of(about), about.bytes, where_word(about.number, about.peer),
        what_word(kind, name_number(*t, what), t->depth));
+}
+
+void count(const char* what, double value) {
+  detail(Kind::kCounter, what, {.bytes = std::bit_cast<std::uint64_t>(value)});
 }
 
 void name_thread(const char* name) {

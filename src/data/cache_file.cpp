@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "lockstep/core/files.h"
 #include "lockstep/core/units.h"
 
@@ -250,6 +251,7 @@ void CacheFile::is_there(std::int64_t entry, std::uint64_t at) {
 }
 
 bool CacheFile::read(std::uint64_t at, std::size_t bytes, std::byte* to) const {
+  const events::Detail span(events::Kind::kFile, "reading from the cache", {.bytes = bytes});
   while (bytes > 0) {
     const ssize_t n = ::pread(fd_, to, bytes, static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;

@@ -9,11 +9,13 @@
 #include "dataset_rows.h"
 #include "links.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 
 namespace lockstep::data {
 
 void DatasetRows::pread_exactly(std::uint64_t address, std::byte* to, std::size_t bytes,
                                 std::int64_t chunk) const {
+  const events::Detail span(events::Kind::kFile, "reading", {.bytes = bytes});
   while (bytes > 0) {
     const ssize_t n = ::pread(file_->descriptor(), to, bytes, static_cast<off_t>(address));
     if (n < 0 && errno == EINTR) continue;

@@ -7,6 +7,7 @@
 #include "chunk_filters.h"
 #include "codec.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 
 namespace lockstep::data {
 namespace {
@@ -213,7 +214,11 @@ std::int64_t DatasetRows::read_chunk(std::int64_t place, const Box& chunk, const
       whole ? std::span(out + static_cast<std::size_t>(box.offset_of(chunk)) * element_bytes_,
                         chunk_bytes_)
             : chunk_scratch(chunk_bytes_);
-  const char* wrong = undo_filters(how.filters, skipped, element_bytes_, raw, decoded);
+  const char* wrong = "";
+  {
+    const events::Detail span(events::Kind::kFile, "decoding a chunk", {.bytes = raw.size()});
+    wrong = undo_filters(how.filters, skipped, element_bytes_, raw, decoded);
+  }
   if (*wrong != '\0') fail(place, wrong);
   if (!whole) copy_box(wanted, chunk, decoded.data(), 0, box, out);
   return static_cast<std::int64_t>(raw.size());

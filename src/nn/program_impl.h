@@ -76,6 +76,9 @@ struct Program::Impl {
     GradientSink* sink = nullptr;  // of training
     // Loss and metrics are added to *record at the end, to *lane on the device before that.
     ops::LaneRecord *record = nullptr, *lane = nullptr;
+    std::int32_t microbatch() const {
+      return sink == nullptr ? -1 : static_cast<std::int32_t>(random.lane_micro);
+    }
   };
 
   void bind(const float* flat);  // null: addresses come with each use

@@ -1,6 +1,7 @@
 // One pass of a program over a microbatch: sweeps, the loss, and gradients that leave as soon as
 // they are complete.
 #include <functional>
+#include <optional>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/events.h"
@@ -46,6 +47,7 @@ void Program::Impl::train(const Program::Pass& given) {
       to.sink = &sink;
       run({&to, 1}, train_end());
     };
+    const events::Detail span(events::Kind::kBackward, "launch of a captured pass");
     s.captured->run(*s.stream, *pass.sink, std::ref(captured));
   } else {
     run({&pass, 1}, train_end());
@@ -139,12 +141,37 @@ ops::Args Program::Impl::args(const Pass& pass, Direction direction, int i, ops:
   return a;
 }
 
+namespace {
+
+// A part of an op at work, for a timeline of all ops. microbatch: of the step; -1: of an
+// evaluation.
+class OpSpan {
+ public:
+  OpSpan(const char* what, int op, std::int32_t microbatch, ops::Slice slice) {
+    if (!events::detailed()) [[likely]]
+      return;
+    span_.emplace(events::Kind::kOp, what,
+                  events::op_about(op, microbatch, static_cast<std::uint32_t>(slice.index),
+                                   static_cast<std::uint32_t>(slice.count)));
+  }
+
+ private:
+  std::optional<events::Span> span_;
+};
+
+constexpr const char* kTexts[kDirections] = {"forward", "forward again", "backward"};
+
+}  // namespace
+
 void Program::Impl::forward_sweep(const Pass& pass, const Sweep& sweep) {
+  const char* const text = kTexts[static_cast<int>(sweep.direction)];
   for (const auto [i, part] : sweep.stages) {
     if (part == Part::kSlice) ops[i]->forward_begin(args(pass, sweep.direction, i, {}));
   }
   for (ops::Slice slice{0, sweep.slices}; slice.index < slice.count; ++slice.index) {
     for (const auto [i, part] : sweep.stages) {
+      const OpSpan span(part == Part::kGather ? "forward gather" : text, i, pass.microbatch(),
+                        slice);
       const ops::Args a = args(pass, sweep.direction, i, slice);
       if (part == Part::kWhole) ops[i]->forward(a);
       if (part == Part::kGather) ops[i]->forward_gather(a, slice);
@@ -185,6 +212,8 @@ void Program::Impl::backward_sweep(const Pass& pass, const Sweep& sweep) {
   }
   for (ops::Slice slice{0, sweep.slices}; slice.index < slice.count; ++slice.index) {
     for (const auto [i, part] : sweep.stages) {
+      const OpSpan span(part == Part::kGather ? "backward gather" : "backward", i,
+                        pass.microbatch(), slice);
       const ops::Args a = args(pass, kBackward, i, slice);
       if (part == Part::kWhole) ops[i]->backward(a);
       if (part == Part::kGather) ops[i]->backward_gather(a, slice);
@@ -196,6 +225,7 @@ void Program::Impl::backward_sweep(const Pass& pass, const Sweep& sweep) {
     if (part == Part::kGather) continue;
     if (part == Part::kSlice) {
       ask_addresses(pass.stream, i, sink);
+      const OpSpan span("backward finish", i, pass.microbatch(), {});
       ops[i]->backward_finish(args(pass, kBackward, i, {}));
     }
     complete(pass.stream, i, sink);
@@ -238,6 +268,7 @@ void Program::Impl::run_loss(const Pass& pass) {
   a.labels = device_labels(s);
   a.targets = s.staging ? s.staging->device_targets() : s.targets.as<const float>();
   if (pass.sink != nullptr) a.d_outputs = address(s, layout.d_loss_input);
+  const OpSpan span("loss", static_cast<int>(head()), pass.microbatch(), {});
   loss->run(a, pass.lane, loss_workspace(s), s.stream.get());
 }
 
@@ -261,7 +292,10 @@ void Program::Impl::run_head(const Pass& pass) {
     a.d_x = address(s, layout.d_loss_input);
     a.d_parameters = s.head.d_parameters.data();
   }
-  loss_head->run(a, options.metrics, pass.lane);
+  {
+    const OpSpan span("loss", static_cast<int>(head()), pass.microbatch(), {});
+    loss_head->run(a, options.metrics, pass.lane);
+  }
   const auto [first, end] = table_run(spec);
   if (pass.sink == nullptr || end == first) return;
   pass.sink->written(first, end, *s.stream);

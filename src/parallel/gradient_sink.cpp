@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lockstep/core/events.h"
 #include "lockstep/core/fault.h"
 #include "lockstep/core/units.h"
 #include "lockstep/ops/flat_math.h"
@@ -121,6 +122,10 @@ void GradientSink::complete(int first, int /*end*/) {
     element = fault::damaged(element, damage_ == Damage::kFlip, 30);  // of the exponent
     damage_ = Damage::kNone;
   }
+  const comm::Range range = buckets_.buckets[bucket].range;
+  const events::Detail span(
+      events::Kind::kFold, "handing over bucket",
+      {.number = bucket, .bytes = static_cast<std::uint64_t>(range.size()) * sizeof(float)});
   fold_.push(stream_, lane_, bucket);
 }
 

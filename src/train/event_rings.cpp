@@ -64,9 +64,10 @@ class EventRings final : public Observer {
 
 }  // namespace
 
-void open_event_rings(comm::Communicator& communicator, const Run& run) {
-  if (run.log.events == 0 || run.checkpoint.dir.empty()) return;
-  const fs::path dir = run.checkpoint.dir, folder = dir / kEventsFolder;
+void open_event_rings(comm::Communicator& communicator, const fs::path& folder,
+                      const fs::path& before) {
+  if (!events::recording()) return;
+  const fs::path dir = folder.parent_path().empty() ? "." : folder.parent_path();
   if (!has_room(communicator, dir))
     return log::info(
         "{} has too little room left for files of the ranks' last events (log.events): they are "
@@ -76,7 +77,7 @@ void open_event_rings(comm::Communicator& communicator, const Run& run) {
   Reason mine{};
   if (communicator.rank() == 0) {
     try {
-      set_aside(folder, dir / kEarlierEventsFolder);
+      set_aside(folder, before);
     } catch (const std::exception& error) {
       std::strncpy(mine.data(), error.what(), mine.size() - 1);
     }

@@ -34,6 +34,8 @@ class Observer {
   virtual ~Observer() = default;
   virtual void begun(std::int64_t /*step*/) {}  // before the first stretch; `step` are done already
   virtual void ended(const Stretch&) {}
+  virtual void evaluating(std::int64_t /*step*/) {}
+  virtual void evaluated(const EvaluationRecord&) {}
   virtual void saved(std::int64_t /*step*/, double /*seconds*/) {
   }                                                          // that the run stood still for it
   virtual std::vector<std::string> report() { return {}; }   // lines for the end report

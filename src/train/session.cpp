@@ -1,6 +1,6 @@
 #include "train/session.h"
 
-#include "lockstep/core/error.h"
+#include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/events.h"
 #include "lockstep/core/log.h"
@@ -65,12 +65,15 @@ void check_shuffle(const comm::Communicator& communicator, const Run& run) {
 
 // A batch that is larger than the split is refused in the words of the run file.
 std::unique_ptr<data::Loader> open_loader(comm::Communicator& communicator, const Run& run,
-                                          const Model& model) {
+                                          const Model& model, double& began, double& ended) {
   const events::Span span(events::Kind::kStart, "opening the loader");
+  began = seconds_now();
   check_batch(run, model.manifest);
   check_shuffle(communicator, run);
-  return data::make_loader(communicator, model.manifest,
-                           loader_options(run, model.task, run.data.train));
+  auto loader = data::make_loader(communicator, model.manifest,
+                                  loader_options(run, model.task, run.data.train));
+  ended = seconds_now();
+  return loader;
 }
 
 std::int64_t steps_of(const Run& run, const data::Loader& loader) {
@@ -108,7 +111,7 @@ Model::Model(comm::Communicator& communicator, Device& device, const Run& run,
 Session::Session(comm::Communicator& communicator, Device& device, const Run& run)
     : before(proportional_memory()),
       model(communicator, device, run, run.data.train, nullptr),
-      loader(open_loader(communicator, run, model)),
+      loader(open_loader(communicator, run, model, loader_began, loader_ended)),
       optimizer_options(with_end(run.optimizer, steps_of(run, *loader))),
       strategy(parallel::make_strategy(communicator, device, model.program, optimizer_options,
                                        parallel_options(run))),

@@ -39,6 +39,7 @@ struct Session {
 
   std::uint64_t before = 0;  // resident bytes before anything was made
   Model model;
+  double loader_began = 0, loader_ended = 0;  // being opened, on the clock of seconds_now()
   std::unique_ptr<data::Loader> loader;
   optim::Options optimizer_options;  // with the schedule's end filled in
   std::unique_ptr<parallel::Strategy> strategy;

@@ -10,7 +10,10 @@
 #include "lockstep/ops/algorithms.h"
 #include "lockstep/train/environment.h"
 #include "train/algorithm_choice.h"
+#include "train/event_rings.h"
 #include "train/precision.h"
+#include "train/timeline_ops.h"
+#include "train/trace_file.h"
 
 namespace lockstep::train {
 namespace {
@@ -36,6 +39,12 @@ std::unique_ptr<RankDevice> ready_device(comm::Communicator& communicator, const
   return device;
 }
 
+std::unique_ptr<MlperfLog> open_mlperf_log(comm::Communicator& communicator, const Run& run,
+                                           const TrainRequest& request) {
+  if (run.log.mlperf.empty() || request.check_only) return nullptr;
+  return std::make_unique<MlperfLog>(communicator, run, request.resume);
+}
+
 }  // namespace
 
 Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRequest& request)
@@ -43,6 +52,7 @@ Trainer::Trainer(comm::Communicator& communicator, const Run& run, const TrainRe
       run_(run),
       request_(request),
       device_(ready_device(communicator, run, request)),
+      mlperf_(open_mlperf_log(communicator, run, request)),
       session_(communicator, device_->get(), run),
       passes_(session_.model.program, *session_.loader, session_.model.streams, run.train.seed,
               run.train.accumulate),
@@ -72,6 +82,9 @@ ExitCode Trainer::train() {
     throw UserError("--{} needs a folder: set checkpoint.dir in the run file",
                     request_.resume ? "resume" : "overwrite");
   if (saves() && !request_.check_only) open_folder();
+  if (!saves() && !request_.check_only && !request_.trace.empty())
+    open_event_rings(communicator_, trace_rings(request_.trace),
+                     trace_rings(request_.trace).string() + "-before");
   start_loader();
   say_settings();
   if (request_.check_only) return ExitCode::kDone;
@@ -121,7 +134,26 @@ void Trainer::start_clock() {
   if (saver_) ready_to_save();
   started_ = seconds_now();
   first_step_ = step_;
+  watch();
+}
+
+void Trainer::watch() {
   observers_ = make_observers(observed());
+  if (mlperf_) {
+    const data::Split* const split = session_.model.manifest.find(run_.data.train);
+    const bool stages = run_.data.cache.kind == data::Cache::kMemory;
+    mlperf_->ready({.train_samples = split == nullptr ? 0 : split->samples,
+                    .eval_samples = validation_ ? validation_->samples() : 0,
+                    .total_steps = session_.total_steps,
+                    .steps_per_epoch = session_.loader->steps_per_epoch(),
+                    .staging_began = stages ? session_.loader_began : 0,
+                    .staging_ended = stages ? session_.loader_ended : 0});
+    observers_.push_back(std::move(mlperf_));
+  }
+  if (!request_.trace.empty()) {
+    events::set_note(ops_note(session_.model.program, run_.train.accumulate, run_.run.device));
+    observers_.push_back(make_trace_file(observed(), request_.trace));
+  }
   for (const auto& observer : observers_) observer->begun(step_);
 }
 
@@ -154,12 +186,16 @@ void Trainer::run_stretch() {
   if (request_.stop_after > 0) most = std::min(most, request_.stop_after - step_);
   if (session_.strategy->ends_anywhere()) most = std::min(most, steps_to_due());
   outcomes_.resize(static_cast<std::size_t>(session_.strategy->stretch(step_, most)));
-  session_.deal_lanes(at_);
-  session_.loader->advance(at_);
+  {
+    const events::Detail going_on(events::Kind::kData, "going on in the data");
+    session_.deal_lanes(at_);
+    session_.loader->advance(at_);
+  }
   passes_.begin(step_, at_, [this] { return requests(); });
   const std::int64_t done = session_.strategy->run(step_, passes_, outcomes_);
   const double seconds = seconds_now() - start;
   step_seconds_ += seconds;
+  const events::Detail telling(events::Kind::kReport, "telling of the step");
   const parallel::StepOutcome* last = done > 0 ? &outcomes_[done - 1] : nullptr;
   for (const auto& observer : observers_) observer->ended({step_ + done, done, seconds, last});
   if (saver_) tell_saved(saver_->stretch_ended(done, seconds));
@@ -210,6 +246,7 @@ void Trainer::evaluate_and_judge() {
   line_->pause();
   communicator_.set_activity("evaluation", step_);
   const events::Span span(events::Kind::kEvaluation, "evaluation");
+  for (const auto& observer : observers_) observer->evaluating(step_);
   const Evaluation result = evaluate(communicator_, session_.model.program, session_.model.streams,
                                      *validation_, run_.train.lanes, session_.strategy.get());
   const double value = result.value(run_.train.monitor);
@@ -230,20 +267,21 @@ void Trainer::evaluate_and_judge() {
   if (stopped_early_)
     log::info("stopped early: {} has not improved for {} evaluations", run_.train.monitor,
               bad_evaluations_);
-  if (log_) {
-    EvaluationRecord record{step_,
-                            epoch,
-                            run_.data.val,
-                            result.loss,
-                            metric_values(result),
-                            best_is_new_};
-    log_->write(record, {seconds_now() - started_, line_->samples_per_second()});
-  }
+  const EvaluationRecord record{step_,
+                                epoch,
+                                run_.data.val,
+                                result.loss,
+                                metric_values(result),
+                                best_is_new_};
+  if (log_) log_->write(record, {seconds_now() - started_, line_->samples_per_second()});
+  for (const auto& observer : observers_) observer->evaluated(record);
   line_->resume();
 }
 
 ExitCode run_training(comm::Communicator& communicator, const Run& run,
                       const TrainRequest& request) {
+  if (!request.trace.empty() && !request.check_only)
+    check_trace_file(communicator, request.trace);
   return Trainer(communicator, run, request).train();
 }
 

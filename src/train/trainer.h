@@ -13,6 +13,7 @@
 #include "lockstep/train/trainer.h"
 #include "train/data_passes.h"
 #include "train/evaluation.h"
+#include "train/mlperf_log.h"
 #include "train/observer.h"
 #include "train/rank_device.h"
 #include "train/replica_check.h"
@@ -38,6 +39,7 @@ class Trainer {
   std::string check_data(const std::string& description, const std::string& checkpoint) const;
   void start_loader();
   void start_clock();
+  void watch();  // by observers
   Environment environment() const;
   bool finished() const;
   parallel::Requests requests();
@@ -71,6 +73,7 @@ class Trainer {
   const Run run_;
   const TrainRequest request_;
   const std::unique_ptr<RankDevice> device_;
+  std::unique_ptr<MlperfLog> mlperf_;  // until the run is ready
   Session session_;
   DataPasses passes_;
   std::unique_ptr<Saver> saver_;  // none without a folder

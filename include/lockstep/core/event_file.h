@@ -23,6 +23,8 @@ std::uint64_t file_bytes();
 // at once: a disk that fills up later must not end the run. Throws UserError if it cannot be made;
 // then they stay in memory. Nothing happens where nothing is recorded.
 void keep_in_file(const std::filesystem::path& file, const Identity& identity);
+// What a file would hold now, with the part of the rings that is in use. Others may go on recording.
+std::string image(const Identity& identity);
 // At an end that leaves nothing to look into; the folder goes with its last file.
 void remove_file();
 // Of the file, for messages; "" without one. Async-signal-safe.
@@ -38,18 +40,21 @@ struct Ring {
   std::int64_t offset = 0, error = 0;
   std::uint64_t alive = 0;  // last sign of life of a wait
   std::int64_t step = -1;
-  std::string activity;
+  std::string activity, note;
   std::vector<std::string> names;
   struct Thread {
     std::string name;
     std::vector<Record> done;  // in the order in which they ended
     std::vector<Record> open;  // from the outside in
     std::uint64_t torn = 0;    // records that were half written
+    std::uint64_t dropped = 0;  // earlier ones, for which there was no room
   };
   std::vector<Thread> threads;
   std::string text(const Record& record) const;  // its name, or its kind's
 };
 // Throws DataError naming the file if it is no whole ring file, UserError if it cannot be read.
 Ring read_ring(const std::filesystem::path& file);
+// The same of what such a file holds; `file` is for messages.
+Ring parse_ring(const std::string& bytes, const std::filesystem::path& file);
 
 }  // namespace lockstep::events

@@ -87,6 +87,7 @@ struct LogSection {
   double every = 10;                   // seconds between lines in a log file
   std::int64_t window = 50;            // steps per line of metrics.jsonl
   std::int64_t events = 1024;          // kept of each thread; 0: none
+  std::string mlperf;                  // a file for MLPerf's log lines; "": none
   std::string prometheus;              // a file for node exporter's textfile collector; "": none
 };
 struct PlanSection {

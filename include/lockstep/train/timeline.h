@@ -1,6 +1,8 @@
 // What the ranks of a run did, from the rings of events that they left: their last moments as text,
 // and the whole as a timeline that chrome://tracing and ui.perfetto.dev show.
 #pragma once
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,5 +25,10 @@ std::string trace_json(const std::vector<events::Ring>& rings);
 // Where rings lie in checkpoint.dir, and those of the attempt before this one.
 inline constexpr const char* kEventsFolder = "events";
 inline constexpr const char* kEarlierEventsFolder = "events-before";
+
+// For a timeline of a whole run: events of a thread that are kept at least, and room for what its
+// ops are called and cost.
+inline constexpr std::int64_t kTraceEvents = 1 << 17;
+inline constexpr std::size_t kTraceNote = 1 << 18;
 
 }  // namespace lockstep::train
