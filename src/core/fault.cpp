@@ -20,9 +20,9 @@ namespace {
 
 enum class Kind : std::uint8_t { kKill, kStop, kSlow, kNan, kFlip };
 constexpr std::array<std::string_view, 5> kKinds{"kill", "stop", "slow", "nan", "flip"};
-// Of a run in the order in which it comes to them; the last three are a checkpoint's.
-constexpr std::array<std::string_view, 9> kPlaces{
-    "start", "data", "forward", "gradient", "fold", "update", "snapshot", "write", "rename"};
+// Of a benchmark; of a run in the order in which it comes to them, the last three a checkpoint's.
+constexpr std::array<std::string_view, 10> kPlaces{
+    "bench", "start", "data", "forward", "gradient", "fold", "update", "snapshot", "write", "rename"};
 
 struct Fault {
   Kind kind = Kind::kKill;
