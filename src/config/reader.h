@@ -1,4 +1,5 @@
-// TOML text to values and where they stand. The only file pair that knows the TOML parser.
+// TOML text to values and where they stand. With machine.cpp the only file that knows the
+// TOML parser.
 #pragma once
 #include <map>
 #include <memory>

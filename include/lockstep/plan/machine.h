@@ -45,6 +45,7 @@ struct Level {
   double gap = 0;             // seconds between messages of one rank
   double bandwidth = 0;       // bytes/s of one rank alone, one direction
   double unit_bandwidth = 0;  // bytes/s of all that leaves a unit (a node's adapters); 0: no limit
+  double flag = 0;            // seconds until a flag in shared memory is seen; 0: none is shared
 };
 
 struct Files {
@@ -67,15 +68,20 @@ struct Machine {
   std::vector<Level> levels;
   Files files;
   Reliability reliability;
-  // "device.fp32" -> where the figure is from: "measured by lockstep bench calibrate, 2026-11-22
-  // on n3", or a title with its address.
+  // "device.fp32", "device.rates.linear", "levels.network.latency" -> where the figure is from:
+  // "measured by lockstep bench calibrate, 2026-11-22 on n3", or a title with its address. A
+  // table's name ("files") stands for all its figures that are not named.
   std::map<std::string, std::string> sources;
 };
 
-// Tables that `over` has take the place of those of `base`: a device's file, then its
-// interconnect's.
+// A device's file, then its interconnect's, then one's own. A device with a name takes the place of
+// the whole device, one without changes the keys that it has; a level takes the place of that of
+// its name; of files and reliability the keys that `over` has count. A replaced figure's source
+// goes with it.
 Machine merged(const Machine& base, const Machine& over);
-// Throws UserError naming the file's key of what predict() needs and the machine has not.
+// Throws UserError naming the file's key of what predict() needs and the machine has not: a
+// device's peak and memory bandwidth, and of each level latency and bandwidth. One rank needs no
+// level.
 void check_complete(const Machine& machine, const std::string& name);
 // As a machine file, which config::read_machine() reads again.
 std::string machine_toml(const Machine& machine);
