@@ -6,6 +6,7 @@
 
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "link_pairs.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 
@@ -18,38 +19,6 @@ constexpr int kSmall = 8, kLarge = 512 << 10;  // bytes of a message
 // share cores.
 constexpr int kLeastRounds = 5, kMostRounds = 64;
 constexpr double kSeconds = 1e-3;
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Pair {
-  int peer = -1;      // rank
-  bool asks = false;  // the other one answers
-};
-
-// A place and its neighbour in the same node; the last of an odd number has none.
-Pair pair_in_node(const Topology& topology, int turn) {
-  const int local = topology.local(), first = topology.node_begin[topology.node()];
-  const bool asks = local % 2 == turn;
-  const int other = asks ? local + 1 : local - 1;
-  if (other < 0 || other >= topology.local_ranks()) return {};
-  return {topology.rank_at[first + other], asks};
-}
-
-// The rank with the same place on the next node (asks) or on the one before. In a turn every other
-// gap between nodes is measured, so that a rank talks to one peer at a time.
-Pair pair_between_nodes(const Topology& topology, int turn) {
-  const int node = topology.node(), local = topology.local();
-  const bool asks = node % 2 == turn;
-  const int other = asks ? node + 1 : node - 1;
-  if (other < 0 || other >= topology.nodes()) return {};
-  const int first = topology.node_begin[other];
-  if (local >= topology.node_begin[other + 1] - first) return {};
-  return {topology.rank_at[first + local], asks};
-}
 
 class PingPong {
  public:
@@ -69,7 +38,7 @@ class PingPong {
       receive(bytes);
       seconds.push_back(seconds_now() - sent);
     }
-    return median(seconds);
+    return median_of(seconds);
   }
   void answer(int bytes) {
     do {
@@ -106,7 +75,7 @@ struct Seen {
   double latency = 0, bandwidth = 0;
 };
 
-Seen measure_pair(MpiCommunicator& communicator, MPI_Comm messages, const Pair& pair) {
+Seen measure_pair(MpiCommunicator& communicator, MPI_Comm messages, const LinkPair& pair) {
   PingPong messenger(communicator, messages, pair.peer);
   if (!pair.asks) {
     for (const int bytes : {kSmall, kLarge}) messenger.answer(bytes);
@@ -127,18 +96,18 @@ Links summarised(const std::vector<Seen>& seen, int nodes) {
     latencies.push_back(pair.latency);
     bandwidths[static_cast<std::size_t>(pair.node)] += pair.bandwidth;
   }
-  return {median(latencies), median(bandwidths)};
+  return {median_of(latencies), median_of(bandwidths)};
 }
 
 // What every asking rank has seen, in two turns.
-std::vector<Seen> survey(Communicator& communicator, Pair (*pair_of)(const Topology&, int turn)) {
+std::vector<Seen> survey(Communicator& communicator, PairsOf which) {
   auto& mpi = dynamic_cast<MpiCommunicator&>(communicator);
   MPI_Comm messages = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(mpi.world(), &messages), "MPI_Comm_dup");
   std::vector<Seen> mine(2);
   for (int turn = 0; turn < 2; ++turn) {
     communicator.barrier();
-    const Pair pair = pair_of(communicator.topology(), turn);
+    const LinkPair pair = link_pair(communicator.topology(), which, turn);
     if (pair.peer >= 0) mine[turn] = measure_pair(mpi, messages, pair);
   }
   const std::vector<std::byte> bytes = communicator.gather_all(std::as_bytes(std::span(mine)));
@@ -153,7 +122,7 @@ std::vector<Seen> survey(Communicator& communicator, Pair (*pair_of)(const Topol
 Links measure_links(Communicator& communicator) {
   const int nodes = communicator.topology().nodes();
   if (nodes == 1) return {};
-  Links links = summarised(survey(communicator, pair_between_nodes), nodes);
+  Links links = summarised(survey(communicator, PairsOf::kNeighbouringNodes), nodes);
   broadcast_value(communicator, links);
   return links;
 }
@@ -162,8 +131,7 @@ PairLinks measure_pairs(Communicator& communicator, PairsOf which) {
   if (communicator.size() == 1) return {};
   std::vector<double> latencies, bandwidths;
   PairLinks links;
-  for (const Seen& pair :
-       survey(communicator, which == PairsOf::kNode ? pair_in_node : pair_between_nodes)) {
+  for (const Seen& pair : survey(communicator, which)) {
     if (pair.node < 0) continue;
     latencies.push_back(pair.latency);
     bandwidths.push_back(pair.bandwidth);
@@ -173,7 +141,7 @@ PairLinks measure_pairs(Communicator& communicator, PairsOf which) {
     links.slow_rank = pair.rank;
     links.slow_peer = pair.peer;
   }
-  if (!latencies.empty()) links.median = {median(latencies), median(bandwidths)};
+  if (!latencies.empty()) links.median = {median_of(latencies), median_of(bandwidths)};
   broadcast_value(communicator, links);
   return links;
 }

@@ -28,4 +28,21 @@ enum class PairsOf : std::uint8_t { kNode, kNeighbouringNodes };
 // Collective. All zero where there is no such pair. Every rank gets the figures of rank 0.
 PairLinks measure_pairs(Communicator& communicator, PairsOf which);
 
+// A link by LogGP (Alexandrov et al. 1995), measured with small messages of 8 bytes and large ones
+// of 1 MiB between the first pair, alone.
+struct LogGp {
+  struct Measured {
+    double value = 0, spread = 0;  // median, interquartile range / median
+  };
+  Measured latency;         // L: half a ping-pong without the overheads, seconds
+  Measured overhead;        // o: of the processor, mean of a send's and of a receive's, seconds
+  Measured gap;             // g: of a burst of 64 small messages that is acknowledged, seconds
+  Measured bandwidth;       // 1 / G: of 8 large messages that are acknowledged, bytes/s
+  Measured unit_bandwidth;  // of all pairs of two nodes at once; in a node: of all its pairs
+  bool verified = true;     // the bytes arrived as they were sent
+};
+// Collective; about five times so many seconds. Every rank gets the figures of rank 0's pair; all
+// zero where there is no pair.
+LogGp measure_loggp(Communicator& communicator, PairsOf which, double seconds);
+
 }  // namespace lockstep::comm
