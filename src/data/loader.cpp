@@ -7,6 +7,7 @@
 
 #include "full_exchange.h"
 #include "held_rows.h"
+#include "loader_sizes.h"
 #include "lockstep/comm/cores.h"
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
@@ -30,34 +31,18 @@ class FileLoader final : public Loader {
         samples_(manifest, options, {.cache = cache_}) {
     if (cache_ && communicator.rank() == 0)
       version_ = version_of(manifest, *manifest.find(options.split));
-    const std::int64_t asked = options_.window;
-    if (asked <= 0)
-      options_.window = default_window(samples_.input(), samples_.target(), options_.microbatch);
-    cuts_ = make_cuts(samples_.count(), options_);
-    if (!is_full()) return;
-    options_.window = full_window(asked, samples_.input(), samples_.target(), cuts_);
-    cuts_ = make_cuts(samples_.count(), options_);
+    cuts_ = choose_window(options_, samples_);
   }
 
   std::int64_t steps_per_epoch() const override { return cuts_.steps; }
   std::int64_t window() const override { return options_.window; }
   std::size_t window_bytes(std::int64_t places) const override {
-    if (store_) return store_->bytes();
-    const auto cut = comm::cut_lanes(options_.lanes, communicator_.size());
-    const std::int64_t mine =
-        cut[static_cast<std::size_t>(communicator_.topology().position)].size();
-    return WindowStore::bytes_for(is_full() ? mine : std::max(mine, places), layout());
+    return store_ ? store_->bytes() : planned(places).windows;
   }
   std::size_t held_bytes() const override {
     return is_full() ? HeldRows::bytes_for(communicator_.topology(), samples_) : 0;
   }
-  std::size_t exchange_bytes() const override {
-    if (!exchanges()) return 0;
-    FullExchange::Lanes lanes;
-    for (const comm::LaneRange& range : comm::cut_lanes(options_.lanes, communicator_.size()))
-      lanes.emplace_back(static_cast<std::size_t>(range.size()));
-    return FullExchange::bytes_for(communicator_.topology(), lanes, samples_, cuts_);
-  }
+  std::size_t exchange_bytes() const override { return exchanges() ? planned(0).exchange : 0; }
 
   std::size_t cache_bytes() const override {
     return cache_ ? cache_->memory(communicator_.topology().local_ranks()) : 0;
@@ -185,7 +170,15 @@ class FileLoader final : public Loader {
   };
 
   bool is_full() const { return options_.shuffle == Shuffle::kFull; }
-  bool exchanges() const { return is_full() && communicator_.topology().nodes() > 1; }
+  bool exchanges() const { return data::exchanges(communicator_.topology(), options_); }
+
+  // As cut_lanes() deals.
+  LoaderBytes planned(std::int64_t places) const {
+    std::vector<std::int64_t> lanes;
+    for (const comm::LaneRange& range : comm::cut_lanes(options_.lanes, communicator_.size()))
+      lanes.push_back(range.size());
+    return loader_bytes(communicator_.topology(), lanes, places, options_, samples_, cuts_, nullptr);
+  }
 
   FullExchange::Lanes lanes_of_all(const std::vector<std::int64_t>& mine) {
     const auto own = static_cast<std::int64_t>(mine.size());
@@ -275,8 +268,7 @@ class FileLoader final : public Loader {
   }
 
   SlotLayout layout() const {
-    return slot_layout(cuts_.window, samples_.input().sample_bytes(),
-                       samples_.target().sample_bytes(), exchanges() ? FullExchange::kSlots : 2);
+    return window_layout(communicator_.topology(), options_, samples_);
   }
 
   // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...; the

@@ -9,54 +9,6 @@
 namespace lockstep::parallel {
 namespace {
 
-std::int64_t checked_replicas(const Options& options, int ranks) {
-  const std::int64_t replicas = options.replicas == 0 ? options.lanes : options.replicas;
-  if (replicas > options.lanes || options.lanes % replicas != 0)
-    throw UserError(
-        "parallel.replicas = {} does not divide train.lanes = {}: each replica runs as many lanes "
-        "as the others; change one of the two",
-        replicas, options.lanes);
-  if (ranks > replicas)
-    throw UserError(
-        "{} ranks cannot share {} replicas, each of which steps on one rank: start no more than "
-        "{}, or raise parallel.replicas (up to train.lanes)",
-        ranks, replicas, replicas);
-  const std::int64_t lanes = options.lanes / replicas;
-  if (options.streams > lanes)
-    throw UserError(
-        "run.threads = {}, but a replica has {} lane{} for them to share; set run.threads = {} and "
-        "start more ranks, or lower parallel.replicas",
-        options.streams, lanes, lanes == 1 ? "" : "s", lanes);
-  if (options.assignment != Assignment::kStatic)
-    throw UserError(
-        "assignment.kind moves lanes between ranks, and parallel.strategy = \"local\" keeps a "
-        "replica's lanes together; use assignment.kind = \"static\"");
-  return replicas;
-}
-
-// Within a replica nothing travels: the contract's fold, and no rounding but the kernels' own.
-Options options_within(Options options, std::int64_t lanes) {
-  options.kind = Kind::kReplicated;
-  options.lanes = lanes;
-  options.reduce = comm::ReduceKind::kFold;
-  options.leaf = comm::LeafType::kFp32;
-  return options;
-}
-
-std::int64_t most_steps(const Options& options, const optim::Options& optimizer) {
-  return optimizer.total_steps > 0 ? std::min(options.every, optimizer.total_steps) : options.every;
-}
-
-comm::FoldLayout meeting_layout(comm::FoldLayout layout, const Options& options,
-                                std::int64_t replicas, std::size_t record_bytes) {
-  layout.lanes = replicas;
-  layout.streams = 1;
-  layout.record_bytes = record_bytes;
-  layout.open_buckets = 1;
-  layout.leaf = options.leaf;
-  return layout;
-}
-
 // As PyTorch's SGD. The momentum begins as zeros, so that no step is the first.
 ops::SgdStep outer_step(double lr, double momentum, std::int64_t replicas) {
   return {static_cast<float>(lr),
@@ -83,10 +35,10 @@ Local::Local(comm::Communicator& communicator, Device& device, nn::Program& prog
       steps_(*self_, device, program, optimizer_options, options_within(options, lanes_of_replica_),
              static_cast<int>(mine_.size())),
       buckets_(communicator, program, options.bucket_bytes),
-      fold_(comm::make_fold(communicator,
-                            meeting_layout(buckets_.layout(table_), options, replicas_,
-                                           most_steps(options, optimizer_options) * sizeof(Told)),
-                            host_arithmetic(), options.reduce)),
+      fold_(comm::make_fold(
+          communicator,
+          meeting_layout(buckets_.layout(table_), options, replicas_, optimizer_options),
+          host_arithmetic(), options.reduce)),
       average_(outer_step(1, 0, replicas_)),
       outer_(options.outer == OuterStep::kNesterov
                  ? outer_step(options.outer_lr, options.outer_momentum, replicas_)
@@ -125,7 +77,7 @@ std::int64_t Local::stretch(std::int64_t step, std::int64_t most) const {
 std::int64_t Local::run(std::int64_t step, LaneRunner& runner, std::span<StepOutcome> outcomes) {
   const auto steps = static_cast<std::int64_t>(outcomes.size());
   for (std::int64_t i = fold_->next(0); i >= 0; i = fold_->next(0)) {
-    std::fill(told_.begin(), told_.end(), Told{});
+    std::fill(told_.begin(), told_.end(), ToldStep{});
     if (failure_.empty()) run_alone(i, step, runner, outcomes);
     hand_in_change(i);
     fold_->set_record(i, told_.data());
@@ -176,8 +128,8 @@ void Local::hand_in_change(std::int64_t replica) {
   }
 }
 
-const Local::Told& Local::told(std::int64_t replica, std::int64_t index) const {
-  return static_cast<const Told*>(fold_->record(replica))[index];
+const ToldStep& Local::told(std::int64_t replica, std::int64_t index) const {
+  return static_cast<const ToldStep*>(fold_->record(replica))[index];
 }
 
 // All ranks throw the sentence of one failure: of the earliest step, then the lowest replica.

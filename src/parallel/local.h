@@ -11,6 +11,7 @@
 
 #include "lockstep/ops/vector.h"
 #include "parallel/gradient_sink.h"
+#include "parallel/local_layout.h"
 #include "parallel/local_steps.h"
 
 namespace lockstep::parallel {
@@ -30,13 +31,6 @@ class Local final : public Strategy {
   std::vector<nn::LedgerRow> ledger() const override;
 
  private:
-  // What the meeting is told of one step of a replica.
-  struct Told {
-    StepRecord total;  // folded over the replica's lanes
-    double gradient_norm = 0;
-    std::int64_t failed = 0;  // 1: something was not finite, and the replica went no further
-  };
-
   void run_alone(std::int64_t replica, std::int64_t step, LaneRunner& runner,
                  std::span<StepOutcome> outcomes);
   void hand_in_change(std::int64_t replica);
@@ -44,7 +38,7 @@ class Local final : public Strategy {
   void refuse_non_finite(std::int64_t step, std::int64_t steps) const;
   StepOutcome outcome(std::int64_t step, std::int64_t index);
   void move_global();
-  const Told& told(std::int64_t replica, std::int64_t index) const;
+  const ToldStep& told(std::int64_t replica, std::int64_t index) const;
 
   comm::Communicator& communicator_;
   const ParameterTable& table_;
@@ -60,7 +54,7 @@ class Local final : public Strategy {
   Buffer global_;                           // as all left the last meeting; on the host
   Buffer momentum_;                         // of the outer step; on the host
   const ops::SgdStep average_, outer_;      // of statistics; of what is trained
-  std::vector<Told> told_;                  // of the replica at work, by step
+  std::vector<ToldStep> told_;              // of the replica at work, by step
   std::string failure_;                     // of this rank
   std::vector<StepRecord> leaves_;          // scratch of outcome()
   std::vector<std::vector<int>> holders_;   // replica -> block -> position

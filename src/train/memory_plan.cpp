@@ -10,7 +10,7 @@
 #include "lockstep/core/units.h"
 #include "lockstep/device/device.h"
 #include "lockstep/train/tables.h"
-#include "train/checkpoint_blocks.h"
+#include "train/planned_ledger.h"
 
 namespace lockstep::train {
 namespace {
@@ -26,41 +26,11 @@ std::uint64_t total(const Rows& rows) {
   return bytes;
 }
 
-// The parameters and as many numbers for each as the optimizer has, shared out over all ranks. The
-// blocks of a shard are not the even share that this takes, but all ranks' together are as many.
-std::uint64_t snapshot_bytes(const PlanInputs& in, const ParameterTable& table) {
-  if (in.run.checkpoint.dir.empty() || !in.run.checkpoint.background) return 0;
-  const comm::Topology& topology = in.communicator.topology();
-  const BlockRange share = share_of(static_cast<std::int64_t>(table.blocks().size()),
-                                    topology.position, topology.ranks());
-  std::uint64_t elements = 0;
-  for (const BlockSpan& span : spans_of(table, share))
-    elements += static_cast<std::uint64_t>(span.elements);
-  return elements * sizeof(float) * (1 + optim::state_names(in.run.optimizer).size());
-}
-
 // The ledger of this rank, with another strategy if one is given.
-Rows ledger(const PlanInputs& in, const parallel::Options& parallel) {
+Rows ledger(const PlanInputs& in, const LedgerPlan& plan, const parallel::Options& chosen) {
   Run run = in.run;
-  run.parallel.options = parallel;
-  const nn::Program program(sparse_cpu_device(), make_layers(run, in.task),
-                            program_options(run, in.task, in.precision));
-  Rows rows = parallel::planned_ledger(in.communicator.topology(), program, run.optimizer,
-                                       parallel_options(run));
-  for (nn::LedgerRow& row : program.ledger()) rows.push_back(std::move(row));
-  const auto loader =
-      data::make_loader(in.communicator, in.manifest, loader_options(run, in.task, run.data.train));
-  rows.push_back({"data windows",
-                  loader->window_bytes(
-                      parallel::lane_places(in.communicator.topology(), parallel_options(run))),
-                  ""});
-  if (loader->held_bytes() > 0)
-    rows.push_back({kDataHeld, loader->held_bytes() + loader->exchange_bytes(), ""});
-  if (loader->cache_bytes() > 0) rows.push_back({kDataCache, loader->cache_bytes(), ""});
-  if (const auto bytes = snapshot_bytes(in, program.table()); bytes > 0)
-    rows.push_back({"checkpoint snapshot", bytes, ""});
-  rows.push_back({"program and libraries", proportional_memory(), ""});
-  return rows;
+  run.parallel.options = chosen;
+  return plan.rows(in.communicator.topology(), parallel_options(run), proportional_memory());
 }
 
 std::string bytes_of(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
@@ -121,7 +91,8 @@ void refuse_what_does_not_fit(const PlanInputs& in) {
   MemoryLimit limit = memory_limit();
   if (const auto given = static_cast<std::uint64_t>(in.run.run.memory); given > 0)
     limit = {given, "run.memory"};
-  const Rows rows = ledger(in, chosen);
+  const LedgerPlan plan(in.run, in.manifest, in.task, in.precision);
+  const Rows rows = ledger(in, plan, chosen);
   const std::uint64_t needed = node_total(communicator, total(rows));
   const auto missing = static_cast<std::int64_t>(needed) - static_cast<std::int64_t>(limit.bytes);
   if (communicator.max(missing) <= 0) return;
@@ -135,7 +106,7 @@ void refuse_what_does_not_fit(const PlanInputs& in) {
     other.kind = parallel::Kind::kSharded;
     other.stage = stage;
     if (stage == 3 && in.run.run.threads > 1) continue;  // they do not go together
-    const std::uint64_t bytes = node_total(communicator, total(ledger(in, other)));
+    const std::uint64_t bytes = node_total(communicator, total(ledger(in, plan, other)));
     others += fmt::format("{}stage {}: {}", stage > 1 ? ", " : "", stage, bytes_of(bytes));
     const bool fits_here = bytes <= limit.bytes;
     if (communicator.min(fits_here ? 1 : 0) == 1) fits.push_back(stage);

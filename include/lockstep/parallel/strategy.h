@@ -174,12 +174,27 @@ struct Options {
 // Lanes for whose decoded windows a rank should have room: comm::lane_places().
 std::int64_t lane_places(const comm::Topology& topology, const Options& options);
 
-// The rows that ledger() will have on this position of a strategy on the host, before it is made.
-// For kReplicated and kSharded.
+// Whether what follows knows the strategy: all but parameter servers.
+bool has_plan(Kind kind);
+// Lanes whose samples each position reads. Throws UserError where there are fewer lanes than ranks.
+std::vector<std::int64_t> planned_lanes(const comm::Topology& topology, const Options& options);
+// The rows that ledger() will have on this position, before the strategy is made. on_device: of one
+// that is not the host; sums of a node then go from device to device, those between nodes through
+// the host. Throws UserError where options and ranks do not fit together.
 std::vector<nn::LedgerRow> planned_ledger(const comm::Topology& topology,
                                           const nn::Program& program,
                                           const optim::Options& optimizer_options,
-                                          const Options& options);
+                                          const Options& options, bool on_device = false);
+// The tensors that state() will have, as far as sizes need: on every position the same.
+struct PlannedTensor {
+  std::string name;
+  std::vector<int> holders;  // by block of the table, the position that holds it; empty: all do
+  bool on_host = false;      // whatever the device
+};
+std::vector<PlannedTensor> planned_state(const comm::Topology& topology,
+                                         const nn::Program& program,
+                                         const optim::Options& optimizer_options,
+                                         const Options& options);
 
 // Collective. Throws UserError where options, ranks and device do not fit together. What is handed
 // in by reference must outlive the strategy.
