@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "lockstep/core/clock.h"
@@ -17,6 +18,17 @@ double at(const std::vector<double>& sorted, double part) {
 }
 
 }  // namespace
+
+Timing timing_of(std::vector<double> seconds) {
+  std::ranges::sort(seconds);
+  Timing timing;
+  timing.median = at(seconds, 0.5);
+  timing.least = seconds.front();
+  timing.most = seconds.back();
+  timing.spread = timing.median > 0 ? (at(seconds, 0.75) - at(seconds, 0.25)) / timing.median : 0;
+  timing.repetitions = static_cast<std::int64_t>(seconds.size());
+  return timing;
+}
 
 Timing measure(comm::Communicator& communicator, const std::function<void()>& work,
                const MeasureOptions& options) {
@@ -34,19 +46,14 @@ Timing measure(comm::Communicator& communicator, const std::function<void()>& wo
     if (options.settle) options.settle();
     return of_all(seconds_now() - start) / static_cast<double>(calls);
   };
-  Timing timing;
   repetition(1);  // pages, caches, what is made at the first use
   const double once = std::max(repetition(1), 1e-9);
   const double each = options.seconds / static_cast<double>(options.repetitions);
-  timing.calls = std::max<std::int64_t>(1, static_cast<std::int64_t>(each / once));
-  timing.repetitions = options.repetitions;
+  const auto calls = std::max<std::int64_t>(1, static_cast<std::int64_t>(each / once));
   std::vector<double> seconds;
-  for (std::int64_t i = 0; i < timing.repetitions; ++i) seconds.push_back(repetition(timing.calls));
-  std::ranges::sort(seconds);
-  timing.median = at(seconds, 0.5);
-  timing.least = seconds.front();
-  timing.most = seconds.back();
-  timing.spread = timing.median > 0 ? (at(seconds, 0.75) - at(seconds, 0.25)) / timing.median : 0;
+  for (std::int64_t i = 0; i < options.repetitions; ++i) seconds.push_back(repetition(calls));
+  Timing timing = timing_of(std::move(seconds));
+  timing.calls = calls;
   return timing;
 }
 

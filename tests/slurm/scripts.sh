@@ -17,4 +17,6 @@ for script in train preemptible array; do
 done
 if said=$(bash "$scripts/scaling.sbatch" 2>&1); then fail "scaling.sbatch ran without a run file"; fi
 [[ $said == *"no run file was named"* ]] || fail "scaling.sbatch says '$said'"
+if said=$(bash "$scripts/bench.sbatch" "$0" 2>&1); then fail "bench.sbatch ran without Slurm"; fi
+[[ $said == *"submit it: sbatch"* ]] || fail "bench.sbatch says '$said'"
 exit $status

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "lockstep/comm/communicator.h"
 
@@ -25,5 +26,8 @@ struct MeasureOptions {
 // One call to warm up, then as many calls a repetition as take a measurable time.
 Timing measure(comm::Communicator& communicator, const std::function<void()>& work,
                const MeasureOptions& options = {});
+
+// The statistics of so many repetitions, in any order: quartiles lie between neighbours, linearly.
+Timing timing_of(std::vector<double> seconds);
 
 }  // namespace lockstep::bench

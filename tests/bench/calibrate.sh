@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# lockstep bench calibrate in a hurry: alone, on 2 ranks, on 2 pretended nodes. Every figure that the plan
+# needs is in the file, positive, and the file is read again. Arguments: the program, scripts/mpirun.sh, a
+# work folder.
+set -euo pipefail
+program=$1 mpirun=$2 work=$3
+rm -rf "$work" && mkdir -p "$work/files" && cd "$work"
+fail() { echo "FAILED: $*"; cat out err 2> /dev/null; exit 1; }
+calibrate() {  # --out FILE and other options, behind what starts it
+  local out=$1; shift
+  "$@" bench calibrate --out "$out" --folder files --seconds 0.002 > out 2> err || fail "exit code $?: $*"
+  [ -s "$out" ] || fail "no $out"
+  [ -z "$(ls -A files)" ] || fail "files are left: $(ls -A files)"
+  grep -qE 'WRONG' out && fail "something was not verified"
+  return 0
+}
+# has FILE TABLE KEY...: positive numbers.
+has() {
+  local file=$1 table=$2 key value; shift 2
+  for key in "$@"; do
+    value=$(awk -v table="$table" -v key="$key" '$0 == table {on = 1; next} /^\[/ {on = 0} on && $1 == key {print $3; exit}' "$file")
+    [ -n "$value" ] || fail "$file has no $key in $table"
+    awk -v x="$value" 'BEGIN {exit !(x + 0 > 0)}' || fail "$file: $table $key = $value"
+  done
+}
+
+calibrate alone.toml "$program"
+has alone.toml '[device]' per_node memory fp32 bf16 memory_bandwidth
+has alone.toml '[files]' read write latency
+has alone.toml '[[device.rates]]' forward
+has alone.toml '[[device.contention]]' ranks 2> /dev/null || grep -q 'device.contention' alone.toml || fail "no contention"
+grep -q 'levels' alone.toml && fail "one rank has nothing between it"
+grep -q "measured by lockstep .* bench calibrate on $(hostname)" alone.toml || fail "no source"
+
+calibrate two.toml "$mpirun" -np 2 "$program"
+[ "$(grep -c '^ *latency L' out)" = 1 ] || fail "said more than once, or not at all"
+has two.toml '[device]' fp32 memory_bandwidth
+has two.toml '[[levels]]' latency overhead gap bandwidth flag
+[ "$(grep -c '^kernel = "fold"' two.toml)" -ge 4 ] || fail "no rates of adding"
+grep -q '^ranks = 2' two.toml || fail "no contention of 2 ranks"
+
+calibrate nodes.toml "$mpirun" -np 3 "$program" --quiet bench calibrate --pretend-nodes 0,0,1 --out nodes.toml 2> /dev/null ||
+  fail "two nodes"
