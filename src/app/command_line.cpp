@@ -83,6 +83,7 @@ ExitCode run_command_line(int argc, char** argv, Ranks& ranks) {
   add_verify(program, action);
   add_trace(program, action);
   add_doctor(program, action);
+  add_report(program, action);
   for (CLI::App* command : program.get_subcommands({})) command->fallthrough();
 
   try {
