@@ -30,7 +30,8 @@ Scaled by_table(const std::array<std::pair<double, const char*>, N>& table, doub
                 const std::string& symbol, double least) {
   for (const auto& [factor, prefix] : table) {
     if (largest >= factor * (1 - 1e-9) && factor >= least)
-      return {factor, prefix + (*prefix != 0 && symbol.size() > kLetters ? " " : "") + symbol};
+      return {factor,
+              std::string(prefix) + (*prefix != 0 && symbol.size() > kLetters ? " " : "") + symbol};
   }
   return {1, symbol};
 }

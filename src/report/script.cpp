@@ -59,7 +59,7 @@ function curves(figure, svg, show, hide) {
       const cells = [...row.cells].map((cell) => cell.textContent.trim());
       return {at: left + (right - left) * across(number(cells[0])), cells};
     });
-    cursor = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+    cursor = svg.querySelector('path').cloneNode();
     cursor.setAttribute('class', 'cursor');
     svg.append(cursor);
   };
