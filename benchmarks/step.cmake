@@ -1,1 +1,1 @@
-lockstep_benchmark(step SOURCES step.cpp LIBS parallel PLAIN)
+lockstep_benchmark(step SOURCES step.cpp LIBS bench PLAIN)

@@ -95,6 +95,7 @@ void add_table(CLI::App& bench, Action& action, const Table& table) {
                                "commas: {}",
                                table.groups))
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("GROUPS");
   if (table.device)
     command->add_option("--device", options->device, "What a rank computes on: cpu, cuda, cuda:1")
@@ -106,8 +107,8 @@ void add_table(CLI::App& bench, Action& action, const Table& table) {
   if (table.preset)
     command
         ->add_option("--preset", request.preset,
-                     "Without a run file: mlp, resnet20, gpt, gpt2-124m, gpt2-124m-1024, llama or "
-                     "cosmoflow, on numbers in memory")
+                     "Without a run file: mlp, lenet, resnet20, gpt, gpt2-124m, gpt2-124m-1024, llama "
+                     "or cosmoflow, on numbers in memory")
         ->capture_default_str()
         ->type_name("NAME");
   command->footer(

@@ -27,6 +27,8 @@ Subject subject_of(const std::string& name) {
   if (name == "mlp") {
     s.preset.hidden = {1024, 1024};
     s.sample = Shape{784};
+  } else if (name == "lenet") {
+    s.sample = Shape{28, 28};
   } else if (name == "resnet20") {
     s.sample = Shape{32, 32, 3};
   } else if (name == "gpt" || name == "llama") {  // 6 blocks of 384, 6 heads
@@ -69,7 +71,7 @@ parallel::Options parallel_options(const PresetSettings& settings) {
 
 const std::vector<std::string>& preset_models() {
   static const std::vector<std::string> models{
-      "mlp", "resnet20", "gpt", "gpt2-124m", "gpt2-124m-1024", "llama", "cosmoflow"};
+      "mlp", "lenet", "resnet20", "gpt", "gpt2-124m", "gpt2-124m-1024", "llama", "cosmoflow"};
   return models;
 }
 

@@ -20,8 +20,8 @@ struct PresetSettings {
   ops::Precision precision = ops::Precision::kFp32;
   nn::Recompute recompute = nn::Recompute::kNone;
 };
-// "mlp", "resnet20", "gpt", "gpt2-124m", "gpt2-124m-1024", "llama", "cosmoflow": sizes as their
-// papers, or docs/performance.md, have them.
+// "mlp", "lenet", "resnet20", "gpt", "gpt2-124m", "gpt2-124m-1024", "llama", "cosmoflow": sizes as
+// their papers, or docs/performance.md, have them.
 const std::vector<std::string>& preset_models();
 // With batch and lanes filled in. Throws UserError for a model that is none of them, or lanes that
 // do not divide the batch.

@@ -1,1 +1,0 @@
-lockstep_benchmark(attention PLAIN SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/attention.cpp LIBS ops)
