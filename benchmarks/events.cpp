@@ -1,5 +1,5 @@
 // What recording an event costs: nothing recorded, in memory, in a mapped file, and the clock that
-// a span reads twice.
+// a span reads twice; and what is recorded in detail alone.
 #include "lockstep/core/events.h"
 
 #include <benchmark/benchmark.h>
@@ -53,10 +53,23 @@ void file(benchmark::State& state) {
   spans(state);
   remove_file();
 }
+// What is recorded in detail only: a flag where nobody asks for it.
+void details(benchmark::State& state, bool wanted) {
+  begin(2048, 1);
+  in_detail.store(wanted);
+  std::int32_t number = 0;
+  for (auto _ : state) const Detail op(Kind::kOp, "forward", op_about(++number, 0, 0, 1));
+  in_detail.store(false);
+}
+void detail_left_out(benchmark::State& state) { details(state, false); }
+void detail_recorded(benchmark::State& state) { details(state, true); }
+
 BENCHMARK(nothing);
 BENCHMARK(memory);
 BENCHMARK(memory_next);
 BENCHMARK(file);
+BENCHMARK(detail_left_out);
+BENCHMARK(detail_recorded);
 
 }  // namespace
 }  // namespace lockstep::events

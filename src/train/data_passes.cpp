@@ -63,6 +63,8 @@ void DataPasses::run(const parallel::LanePass& pass) {
   const double cpu = samples ? cpu_seconds() : 0, start = seconds_now();
   fault::pass("forward", pass.step + 1);
   program_.train(pass.stream, key(pass), *pass.sink, *pass.record);
+  // Threads that have used up their turn lose their core where they ask the system for something.
+  const events::Detail measuring(events::Kind::kReport, "measuring the lane");
   const double seconds = seconds_now() - start;
   times.compute += seconds;
   if (!samples) return;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bit>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -221,6 +222,59 @@ TEST_F(Events, deeper_than_is_kept_open_are_recorded_all_the_same) {
   };
   down(0);
   EXPECT_EQ(read_ring(file_).threads[0].done.size(), 31U);
+}
+
+// An image is as large as what is in use: rings that have not come round, and those that have.
+TEST_F(Events, are_the_same_in_an_image_and_in_a_file) {
+  for (const int count : {0, 1, 5, 16, 17, 1000}) {
+    begin(16, 3, 100);
+    set_note("what the ops are called");
+    for (int i = 0; i < count; ++i) const Span span(Kind::kWait, "bucket", {.number = i});
+    fs::remove(file_);
+    keep();
+    const std::string bytes = image({2, 4, "n7", 123, 45});
+    EXPECT_LE(bytes.size(), fs::file_size(file_));
+    const Ring of_image = parse_ring(bytes, "image"), of_file = read_ring(file_);
+    EXPECT_EQ(of_image.rank, 2);
+    EXPECT_EQ(of_image.offset, 123);
+    EXPECT_EQ(of_image.note, "what the ops are called");
+    EXPECT_EQ(of_file.note, of_image.note);
+    ASSERT_EQ(of_image.threads.size(), of_file.threads.size());
+    if (count == 0) continue;
+    const auto &mine = of_image.threads.at(0), &its = of_file.threads.at(0);
+    EXPECT_EQ(mine.dropped, static_cast<std::uint64_t>(std::max(0, count - 16)));
+    ASSERT_EQ(mine.done.size(), its.done.size());
+    for (std::size_t i = 0; i < mine.done.size(); ++i) {
+      EXPECT_EQ(mine.done[i].check, its.done[i].check);
+      EXPECT_EQ(of_image.text(mine.done[i]), "bucket");
+    }
+  }
+  set_note(std::string(101, 'x'));  // too long: the earlier one stays
+  EXPECT_EQ(parse_ring(image({}), "image").note, "what the ops are called");
+}
+
+TEST_F(Events, of_detail_are_recorded_where_that_is_asked_for) {
+  for (const bool wanted : {false, true}) {
+    begin(16, 1);
+    in_detail.store(wanted);
+    { const Detail op(Kind::kOp, "forward", op_about(3, 7, 2, 4)); }
+    sent("bucket", 100, 1, 2);
+    count("loss", 0.125);
+    in_detail.store(false);
+    const Span always(Kind::kStep, "lane");
+    const Ring ring = parse_ring(image({}), "image");
+    ASSERT_EQ(ring.threads.size(), 1U);
+    const auto& done = ring.threads[0].done;
+    ASSERT_EQ(done.size(), wanted ? 3U : 0U);
+    ASSERT_EQ(ring.threads[0].open.size(), 1U);
+    if (!wanted) continue;
+    EXPECT_EQ(done[0].number, 3);
+    EXPECT_EQ(done[0].peer, 7);
+    EXPECT_EQ(done[0].bytes, 2 * (std::uint64_t{1} << 32) + 4);
+    EXPECT_EQ(done[1].peer, 2);
+    EXPECT_EQ(done[1].bytes, 100U);
+    EXPECT_EQ(std::bit_cast<double>(done[2].bytes), 0.125);
+  }
 }
 
 TEST_F(Events, go_with_their_folder_at_a_clean_end) {
