@@ -17,15 +17,23 @@ constexpr const char* kExitCodes =
     "names; 3 data that cannot be trusted; 74 a rank did not answer; 75 stopped early with a good "
     "checkpoint, start again with --resume; anything else is a bug.";
 
+// The innermost: bench calibrate of `lockstep bench calibrate`.
 const CLI::App& chosen(const CLI::App& program) {
   const auto commands = program.get_subcommands();
-  return commands.empty() ? program : *commands.front();
+  return commands.empty() ? program : chosen(*commands.front());
+}
+
+std::string full_name(const CLI::App& program, const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent == nullptr || parent == &program
+             ? command.get_name()
+             : full_name(program, *parent) + " " + command.get_name();
 }
 
 std::string help_hint(const CLI::App& program) {
   const CLI::App& command = chosen(program);
   return &command == &program ? "see lockstep --help"
-                              : fmt::format("see lockstep {} --help", command.get_name());
+                              : fmt::format("see lockstep {} --help", full_name(program, command));
 }
 
 // "did you mean train?": the command or option that an unexpected argument most likely meant.
@@ -38,8 +46,8 @@ std::string meant(const CLI::App& program, const std::string& argument) {
         for (const std::string& name : option->get_lnames()) candidates.push_back("--" + name);
       }
     }
-  } else if (&command == &program) {
-    for (const CLI::App* sub : program.get_subcommands({})) candidates.push_back(sub->get_name());
+  } else {
+    for (const CLI::App* sub : command.get_subcommands({})) candidates.push_back(sub->get_name());
   }
   const std::string guess = config::nearest(argument.substr(0, argument.find('=')), candidates);
   return guess.empty() ? "" : fmt::format("did you mean {}? ", guess);
@@ -47,12 +55,20 @@ std::string meant(const CLI::App& program, const std::string& argument) {
 
 [[noreturn]] void refuse(const CLI::App& program, const CLI::ParseError& error) {
   // What nobody took comes first: a mistyped command also looks like a missing one.
-  const bool has_command = !program.get_subcommands().empty();
+  const bool has_command =
+      !program.get_subcommands().empty() && chosen(program).get_require_subcommand_min() == 0;
   auto left = chosen(program).remaining();
   if (left.empty()) left = program.remaining();
   if (!left.empty() && (!has_command || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr)) {
     throw UserError("'{}' is not expected here; {}{}", left.front(), meant(program, left.front()),
                     help_hint(program));
+  }
+  if (!has_command && &chosen(program) != &program) {
+    std::vector<std::string> names;
+    for (const CLI::App* sub : chosen(program).get_subcommands({}))
+      names.push_back(sub->get_name());
+    throw UserError("say what to {}: {}; {}", full_name(program, chosen(program)),
+                    fmt::join(names, ", "), help_hint(program));
   }
   if (!has_command) {
     throw UserError("name a command, such as lockstep train run.toml; see lockstep --help");
@@ -84,7 +100,11 @@ ExitCode run_command_line(int argc, char** argv, Ranks& ranks) {
   add_trace(program, action);
   add_doctor(program, action);
   add_report(program, action);
-  for (CLI::App* command : program.get_subcommands({})) command->fallthrough();
+  add_bench(program, action);
+  for (CLI::App* command : program.get_subcommands({})) {
+    command->fallthrough();
+    for (CLI::App* inner : command->get_subcommands({})) inner->fallthrough();
+  }
 
   try {
     program.parse(argc, argv);

@@ -28,6 +28,7 @@ void add_verify(CLI::App& program, Action& action);
 void add_trace(CLI::App& program, Action& action);
 void add_doctor(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
+void add_bench(CLI::App& program, Action& action);
 
 // --set section.key=value, any number of times.
 void add_overrides(CLI::App& command, std::vector<std::string>& overrides);

@@ -45,6 +45,9 @@ _lockstep() {
     case $command in
 @OPTIONS@    esac
   else
+    case $command in
+@INNER@    esac
+    [[ ${COMPREPLY[0]-} ]] && return
     COMPREPLY=($(compgen -f -- "$word"))
     compopt -o filenames 2>/dev/null
   fi
@@ -63,11 +66,22 @@ void fill(std::string& text, const std::string& mark, const std::string& content
 std::string bash_completion(const CLI::App& program) {
   std::vector<std::string> commands, keys;
   const std::string common = option_names(program);
-  std::string options;
+  std::string options, inner;
   for (const CLI::App* command : program.get_subcommands({})) {
     commands.push_back(command->get_name());
+    std::string names = option_names(*command);
+    std::vector<std::string> subs;
+    for (const CLI::App* sub : command->get_subcommands({})) {
+      subs.push_back(sub->get_name());
+      names += " " + option_names(*sub);
+    }
     options += fmt::format("      {}) COMPREPLY=($(compgen -W '{} {}' -- \"$word\")) ;;\n",
-                           command->get_name(), option_names(*command), common);
+                           command->get_name(), names, common);
+    // Its subcommands, right behind it.
+    if (!subs.empty())
+      inner += fmt::format(
+          "      {}) [[ $before == {} ]] && COMPREPLY=($(compgen -W '{}' -- \"$word\")) ;;\n",
+          command->get_name(), command->get_name(), fmt::join(subs, " "));
   }
   options += fmt::format("      *) COMPREPLY=($(compgen -W '{}' -- \"$word\")) ;;\n", common);
   std::string values;
@@ -83,6 +97,7 @@ std::string bash_completion(const CLI::App& program) {
   fill(text, "@WORDS@", fmt::format("{}", fmt::join(commands, " ")));
   fill(text, "@KEYS@", fmt::format("{}", fmt::join(keys, " ")));
   fill(text, "@OPTIONS@", options);
+  fill(text, "@INNER@", inner);
   return text;
 }
 

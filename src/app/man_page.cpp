@@ -1,5 +1,7 @@
 #include "app/man_page.h"
 
+#include <cctype>
+
 #include "lockstep/config/reference.h"
 #include "lockstep/core/error.h"
 #include "lockstep/version.h"
@@ -23,6 +25,11 @@ std::string roff(const std::string& text) {
     }
   }
   return out;
+}
+
+std::string upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
 }
 
 std::string bold(const std::string& text) { return "\\fB" + roff(text) + "\\fR"; }
@@ -81,8 +88,15 @@ std::string command_page(const CLI::App& command) {
     if (is_shown(*option) && option->get_positional())
       synopsis += " " + roff(option->get_name(true));
   }
-  return title("lockstep-" + name, command.get_description()) + ".SH SYNOPSIS\n" + synopsis +
-         "\n.SH OPTIONS\n" + options_of(command) + ".SH SEE ALSO\n" + bold("lockstep") + "(1)\n";
+  std::string text =
+      title("lockstep-" + name, command.get_description()) + ".SH SYNOPSIS\n" + synopsis;
+  for (const CLI::App* inner : command.get_subcommands({}))
+    text += fmt::format("\n.br\n{} [options]", bold("lockstep " + name + " " + inner->get_name()));
+  text += "\n.SH OPTIONS\n" + options_of(command);
+  for (const CLI::App* inner : command.get_subcommands({}))
+    text += fmt::format(".SH {} {}\n{}.\n{}", roff(upper(name)), roff(upper(inner->get_name())),
+                        roff(inner->get_description()), options_of(*inner));
+  return text + ".SH SEE ALSO\n" + bold("lockstep") + "(1)\n";
 }
 
 std::string program_page(const CLI::App& program) {

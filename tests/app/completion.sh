@@ -19,8 +19,10 @@ expect() {  # wanted, line...
 cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT; touch run.toml
 
 expect "train" lockstep trai
-expect "train eval generate export import inspect config verify trace doctor" lockstep ""
+expect "train eval generate export import inspect config verify trace doctor report bench" lockstep ""
 expect "run.toml" lockstep train r
+expect "calibrate" lockstep bench cal
+expect "--out" lockstep bench calibrate --ou
 expect "--overwrite" lockstep train --ov
 expect "--version" lockstep --v
 expect "train.batch=" lockstep train run.toml --set train.b

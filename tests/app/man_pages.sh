@@ -6,7 +6,7 @@ program=$1 pages=$2
 failed=0
 fail() { echo "FAILED: $*"; failed=1; }
 
-for name in lockstep train eval generate import inspect config verify; do
+for name in lockstep train eval generate import inspect config verify bench; do
   page=$pages/lockstep$([ $name = lockstep ] || echo "-$name").1
   [ -s "$page" ] || { fail "$page is absent or empty"; continue; }
   complaints=$(groff -man -ww -b -z -Tutf8 "$page" 2>&1 || echo "groff failed")

@@ -1,5 +1,6 @@
 // CUDA devices: which one a rank takes. In a build without CUDA these calls say so.
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@ std::unique_ptr<Device> make_cuda_device(const CudaChoice& choice);
 std::string cuda_description(const Device& device);
 // Its compute capability: 90 for sm_90.
 int cuda_capability(const Device& device);
+std::uint64_t cuda_memory(const Device& device);  // bytes that it has
 // Names the physical device (its UUID), so that ranks can see whether they share one.
 std::string cuda_identity(const Device& device);
 

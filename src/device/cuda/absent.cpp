@@ -12,6 +12,7 @@ std::unique_ptr<Device> make_cuda_device(const CudaChoice& choice) {
 }
 std::string cuda_description(const Device&) { return ""; }
 int cuda_capability(const Device&) { return 0; }
+std::uint64_t cuda_memory(const Device&) { return 0; }
 std::string cuda_identity(const Device&) { return ""; }
 CudaSummary summarise_cuda_devices() {
   return {0, 0, "", "lockstep was built without CUDA"};

@@ -96,6 +96,10 @@ int cuda_capability(const Device& device) {
   return static_cast<const cuda::CudaDevice&>(device).capability();
 }
 
+std::uint64_t cuda_memory(const Device& device) {
+  return static_cast<const cuda::CudaDevice&>(device).properties().totalGlobalMem;
+}
+
 std::string cuda_identity(const Device& device) {
   return uuid_text(static_cast<const cuda::CudaDevice&>(device).properties().uuid);
 }
