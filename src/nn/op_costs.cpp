@@ -66,9 +66,12 @@ class RowMaker {
   void describe(const ops::Pool& p) {
     std::int64_t taps = 1;
     for (const std::int64_t k : p.kernel) taps *= k;
-    own().size = {in_slice(p.input.elements()), real(taps)};
+    own().size = {in_slice(p.input.elements()), real(p.input[-1]), real(taps)};
   }
-  void describe(const ops::BatchNorm& d) { norm(d.rows, d.channels); }
+  // Its sums need all of the tensor before it is read again.
+  void describe(const ops::BatchNorm& d) {
+    own().size = {real(d.rows * d.channels), real(d.channels)};
+  }
   void describe(const ops::LayerNorm& d) { norm(d.rows, d.channels); }
   void describe(const ops::RmsNorm& d) { norm(d.rows, d.channels); }
   void norm(std::int64_t rows, std::int64_t channels) {

@@ -112,7 +112,8 @@ struct OpCost {
   //   attention         tokens, width of a head
   //   linear_cross_entropy  rows, in, classes
   //   embedding         elements of the output, of the table
-  //   max_pool, ...     elements read in a slice, taps
+  //   max_pool, ...     elements read in a slice, channels, taps
+  //   batch_norm        elements, channels
   //   layer_norm, ...   elements of a slice, channels
   //   softmax_cross_entropy, mse, ...  rows, width
   //   all others        elements of a slice

@@ -24,6 +24,14 @@ struct WorkSeconds {
 };
 WorkSeconds work_seconds(const Job& job, const Device& device, std::int64_t busy);
 
+// Whether the rates of a kernel are in flop/s; those of all others are in bytes/s.
+bool counts_flops(const std::string& kernel);
+// Whether such a kernel is held up by the memory of the node, which its ranks share: what is added,
+// updated or passed over and does not fit a core's caches.
+bool waits_for_memory(const std::string& kernel, const std::vector<double>& size);
+// That an update moves for each parameter: it, its gradient and its state, read and written.
+double update_bytes(const optim::Options& optimizer);
+
 // Rates between measured sizes: log-linear between neighbours, the nearest beyond. 0 where the
 // kernel was not measured: then the roofline of the device is all that is known.
 double rate_at(const Device& device, const std::string& kernel, const std::string& precision,

@@ -1,0 +1,26 @@
+#include "lockstep/data/stored.h"
+
+#include "data/chunk_filters.h"
+#include "data/stored_dataset.h"
+
+namespace lockstep::data {
+
+StoredField stored_field(const Manifest& manifest, const Field& field) {
+  StoredField found{static_cast<double>(field.sample_bytes()), ""};
+  if (!manifest.storage) return found;
+  double stored = 0, decoded = 0;
+  for (const Piece& piece : field.pieces) {
+    const auto dataset = manifest.storage->find(piece.file, piece.path);
+    if (!dataset || !dataset->index || dataset->index->empty()) continue;
+    double elements = 1;
+    for (const std::int64_t extent : dataset->form->extents)
+      elements *= static_cast<double>(extent);
+    stored += static_cast<double>(dataset->index->stored_bytes());
+    decoded += elements * static_cast<double>(size_of(dataset->form->dtype));
+    if (found.filters.empty()) found.filters = filter_names(dataset->form->filters);
+  }
+  if (decoded > 0) found.bytes *= stored / decoded;
+  return found;
+}
+
+}  // namespace lockstep::data
