@@ -33,6 +33,9 @@ ExitCode calibrate_command(const CalibrateOptions& options, Context& context) {
   if (log::speaks()) log::line(found.results.text());
   communicator.together([&] {
     if (communicator.rank() != 0) return;
+    if (!found.results.all_verified())
+      throw DataError(
+          "what was measured was computed wrongly, as the table says; no file is written");
     const std::string text = plan::machine_toml(found.machine);
     // What was written can be read: a figure that is no number would be found now.
     plan::check_complete(config::parse_machine(text, options.out), options.out);

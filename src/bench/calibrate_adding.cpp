@@ -16,8 +16,13 @@ namespace {
 constexpr std::int64_t kBlock = 4096;  // elements that the fold adds at a time
 constexpr std::int64_t kLeaves[] = {64 << 10, 1 << 20, 4 << 20, 16 << 20};  // bytes
 constexpr std::int64_t kLargest = kLeaves[3];
-// Of a rank's part of the window: a leaf, where sums go, and a line of its own for the flag.
-constexpr std::size_t kFlagAt = 2 * kLargest, kPart = kFlagAt + 64;
+// A rank's part of the window: a line of its own for the flag, a leaf, and, of the first rank,
+// where sums go: together less than the 64 MiB that containers have.
+constexpr std::size_t kLeafAt = 64, kSumAt = kLeafAt + kLargest;
+
+std::size_t part_of(int local) {
+  return local == 0 ? kSumAt + kLargest : local == 1 ? kSumAt : kLeafAt;
+}
 
 void add_leaves(float* sum, const float* a, const float* b, std::int64_t elements) {
   for (std::int64_t at = 0; at < elements; at += kBlock)
@@ -31,16 +36,16 @@ void measure_fold(comm::Communicator& communicator, const Request& request,
   for (const std::int64_t bytes : kLeaves) {
     const auto elements = static_cast<std::int64_t>(bytes / sizeof(float));
     if (local < 2) {
-      auto* const leaf = reinterpret_cast<float*>(window.part(local));
+      auto* const leaf = reinterpret_cast<float*>(window.part(local) + kLeafAt);
       for (std::int64_t i = 0; i < elements; ++i) leaf[i] = static_cast<float>(i % 97 + local);
     }
     communicator.barrier();
     Row row{"fold", bytes_text(static_cast<double>(bytes)) + " leaf", {}, "ok", 0, {}};
     double rate = 0;
     if (local == 0) {
-      const auto* const mine = reinterpret_cast<const float*>(window.part(0));
-      const auto* const theirs = reinterpret_cast<const float*>(window.part(neighbour));
-      auto* const sum = reinterpret_cast<float*>(window.part(0) + kLargest);
+      const auto* const mine = reinterpret_cast<const float*>(window.part(0) + kLeafAt);
+      const auto* const theirs = reinterpret_cast<const float*>(window.part(neighbour) + kLeafAt);
+      auto* const sum = reinterpret_cast<float*>(window.part(0) + kSumAt);
       row.time = measure_thread([&] { add_leaves(sum, mine, theirs, elements); }, request.seconds);
       for (std::int64_t i = 0; i < elements; i += 61) {
         if (!(sum[i] == mine[i] + theirs[i])) row.verified = "a sum of two leaves is wrong";
@@ -64,10 +69,9 @@ void measure_flag(comm::Communicator& communicator, const Request& request,
   Row row{"flag in shared memory", "one way", {}, "-", 0, {}};
   double seconds = 0;
   if (topology.local_ranks() > 1 && local < 2) {
-    std::atomic_ref<std::uint64_t> mine(
-        *reinterpret_cast<std::uint64_t*>(window.part(local) + kFlagAt));
+    std::atomic_ref<std::uint64_t> mine(*reinterpret_cast<std::uint64_t*>(window.part(local)));
     std::atomic_ref<std::uint64_t> theirs(
-        *reinterpret_cast<std::uint64_t*>(window.part(1 - local) + kFlagAt));
+        *reinterpret_cast<std::uint64_t*>(window.part(1 - local)));
     // As the fold waits: it looks, and gives its core away when that takes long.
     const auto await = [&](std::uint64_t value) {
       for (int looks = 0; theirs.load(std::memory_order_acquire) < value; ++looks) {
@@ -107,8 +111,8 @@ void measure_flag(comm::Communicator& communicator, const Request& request,
 }  // namespace
 
 void measure_adding(comm::Communicator& communicator, const Request& request, Calibration& out) {
-  const std::size_t part = communicator.topology().local() < 2 ? kPart : 64;
-  const auto window = communicator.make_window(part, "measuring how leaves are added");
+  const auto window = communicator.make_window(part_of(communicator.topology().local()),
+                                               "measuring how leaves are added");
   measure_fold(communicator, request, *window, out);
   communicator.barrier();
   if (!out.machine.levels.empty()) measure_flag(communicator, request, *window, out);
