@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/declaration.h"
+#include "lockstep/config/interval.h"
 #include "lockstep/train/run.h"
 
 namespace lockstep::config {
@@ -33,9 +34,5 @@ bool is_list(const std::string& name);
 // "10min", "30s", "500steps", "1epoch", "end", "auto" and their likes (hours, plurals), in the form
 // that the trainer reads: a number with s, min, steps or epoch, "end" or "auto". Throws UserError.
 std::string checkpoint_interval(const std::string& text);
-// "90s", "3min", "2h", "1d" in seconds (UserError naming the key on anything else), and the text in
-// the largest unit that holds them whole.
-double duration(const std::string& key, const std::string& text);
-std::string duration_text(double seconds);
 
 }  // namespace lockstep::config

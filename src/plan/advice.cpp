@@ -216,8 +216,9 @@ class Adviser {
       say("No number of ranks suits this run and this machine.");
     } else {
       const Choice& choice =
-          *std::min_element(all_.begin(), all_.end(), [](const Choice& a, const Choice& b) {
-            return needed(a.prediction) < needed(b.prediction);
+          *std::min_element(all_.begin(), all_.end(), [this](const Choice& a, const Choice& b) {
+            return needed(a.prediction, question_.machine) <
+                   needed(b.prediction, question_.machine);
           });
       say(fmt::format("It does not fit: least is needed on {}, {}: {}. {}",
                       ranks_text(choice.layout), strategy_text(choice.parallel),
@@ -234,7 +235,7 @@ class Adviser {
       say(fits.empty()
               ? fmt::format("Nothing that was tried makes it fit: it takes a device or node "
                             "with {}, or a smaller model.",
-                            bytes_text(needed(choice.prediction)))
+                            bytes_text(needed(choice.prediction, question_.machine)))
               : "What would fit: " + joined(fits) + ".");
     }
     say(closed_form_text(job_, &question_.machine));

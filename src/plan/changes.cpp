@@ -69,7 +69,8 @@ std::string key_text(const char* key, std::int64_t value) {
 void fewer_lanes(Search& search, const Job& job, const Choice& choice) {
   for (std::int64_t lanes = choice.layout.ranks; lanes < job.lanes; lanes *= 2) {
     if (job.lanes % lanes != 0) continue;
-    search.key({key_text("train.lanes", lanes)}, "other bits");
+    search.key({key_text("train.lanes", lanes)},
+               fmt::format("other bits, and no more than {} rank{}", lanes, lanes == 1 ? "" : "s"));
     return;
   }
 }
@@ -109,7 +110,8 @@ void data(Search& search, const Job& job, const Machine& machine) {
   search.key({"data.cache=memory"});
   const std::int64_t cores = std::max<std::int64_t>(1, machine.device.per_node);
   for (std::int64_t threads = 2;
-       threads <= (job.device == "cpu" ? std::min<std::int64_t>(8, cores) : 8); threads *= 2)
+       threads <= (machine.device.kind == "cpu" ? std::min<std::int64_t>(8, cores) : 8);
+       threads *= 2)
     search.key({key_text("data.threads", threads)});
   if (machine.files.read > 0)
     search.machine(fmt::format("files read {:.0f} times as quickly", kBetter),

@@ -44,7 +44,7 @@ const Choice* least(const std::vector<Choice>& choices, auto&& before) {
 
 std::int64_t ranks_of_node(const Job& job, const Machine& machine) {
   const std::int64_t devices = std::max<std::int64_t>(1, machine.device.per_node);
-  if (job.device != "cpu") return devices;
+  if (machine.device.kind != "cpu") return devices;
   return std::max<std::int64_t>(1, devices / std::max<std::int64_t>(1, job.threads));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <sstream>
 
 #include "lockstep/core/units.h"
 #include "plan/words.h"
@@ -12,10 +13,18 @@ namespace lockstep::plan {
 namespace {
 
 constexpr std::size_t kMostGains = 3;
+constexpr std::size_t kColumns = 100;
 
 std::string share_text(const char* what, double part, const Prediction& p) {
   return fmt::format("{}: {} of a step of {}", what, percent(part / p.step.total()),
                      seconds_text(p.step.total()));
+}
+
+// A number and its percent sign are one word.
+constexpr char kTied = '\x1f';
+std::string kept_together(std::string text) {
+  for (std::size_t at = 0; (at = text.find(" %", at)) != std::string::npos;) text[at] = kTied;
+  return text;
 }
 
 // The part of its compute time that the fullest rank works on more than an even share.
@@ -32,14 +41,14 @@ std::string capitalised(std::string text) {
   return text;
 }
 
-double needed(const Prediction& prediction) {
-  return prediction.rank_memory > 0 ? prediction.rank_memory : prediction.node_memory;
+double needed(const Prediction& prediction, const Machine& machine) {
+  return machine.device.kind == "cpu" ? prediction.node_memory : prediction.rank_memory;
 }
 
 std::string memory_text(const Prediction& prediction, const Machine& machine) {
-  const std::string bytes = bytes_text(needed(prediction));
+  const std::string bytes = bytes_text(needed(prediction, machine));
   if (machine.device.memory <= 0) return bytes + " of memory";
-  return fmt::format("{} of a {}'s {}", bytes, prediction.rank_memory > 0 ? "device" : "node",
+  return fmt::format("{} of a {}'s {}", bytes, machine.device.kind == "cpu" ? "node" : "device",
                      bytes_text(machine.device.memory));
 }
 
@@ -65,7 +74,7 @@ std::string size_text(const Job& job, const Machine& machine, const Prediction& 
   const double step = prediction.step.total();
   std::string data = data_text(job);
   const double decoded = job.data.samples * job.data.decoded_bytes;
-  if (job.device == "cpu" && machine.device.memory > 0 && decoded > 0)
+  if (machine.device.kind == "cpu" && machine.device.memory > 0 && decoded > 0)
     data += decoded + prediction.node_memory <= machine.device.memory
                 ? " that would fit in memory"
                 : fmt::format(", unpacked {} and more than fits in memory", bytes_text(decoded));
@@ -120,6 +129,25 @@ std::string bottleneck_phrase(const Job& job, const Prediction& p) {
                          p.lanes / p.layout.ranks);
   }
   return {};
+}
+
+std::string advice_text(const Advice& advice) {
+  std::string text;
+  for (const std::string& sentence : advice.sentences) {
+    std::size_t column = 0;
+    std::istringstream words(kept_together(sentence));
+    for (std::string word; words >> word;) {
+      std::replace(word.begin(), word.end(), kTied, ' ');
+      if (column > 0 && column + 1 + word.size() > kColumns)
+        text += "\n  ", column = 2;
+      else if (column > 0)
+        text += ' ', ++column;
+      text += word;
+      column += word.size();
+    }
+    text += '\n';
+  }
+  return text;
 }
 
 std::string bottleneck_text(const Job& job, const Prediction& prediction) {

@@ -8,7 +8,7 @@ namespace lockstep::plan {
 
 std::string capitalised(std::string text);
 // Bytes that must fit where memory is shortest: on the device, or on the node's host.
-double needed(const Prediction& prediction);
+double needed(const Prediction& prediction, const Machine& machine);
 // "61.2 MiB of a node's 24.00 GiB"
 std::string memory_text(const Prediction& prediction, const Machine& machine);
 // "The largest part: activations, 3.20 GiB."

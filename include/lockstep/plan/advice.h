@@ -35,6 +35,8 @@ struct AdviceOptions {
 Advice advise(const Job& job, const Machine& machine, const AdviceOptions& options = {});
 // What can be said without a machine: sizes, flop, a closed form; no times.
 Advice advise_without_times(const Job& job);
+// A sentence a line, those of more than 100 columns on several.
+std::string advice_text(const Advice& advice);
 // What a step waits for, with its share: "Arithmetic is the bottleneck: 93 % of a step of 45.1 ms.".
 std::string bottleneck_text(const Job& job, const Prediction& prediction);
 
