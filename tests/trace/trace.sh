@@ -66,19 +66,26 @@ case_bits() {
     rm "$trace"
   done
 }
-# A run that stops for its time limit has its timeline too. Of many small steps not all events fit: that
-# is said, and the steps that are said to be there are whole.
+# A run that stops for its time limit has its timeline too.
 case_stop() {
-  "$program" train "$here/mlp.toml" --check --set "data.path=$work/mlp.h5" > "$folder/check.txt" 2>&1
-  train mlp 2 "checkpoint.dir=$folder/run" "--trace=$trace" train.steps=1000000 train.batch=8 data.val= \
-    "model.hidden=[4, 4]" run.time_limit=5s run.stop_before=1s
+  train mlp 2 "checkpoint.dir=$folder/run" "--trace=$trace" train.steps=1000000 data.val= run.time_limit=6s \
+    run.stop_before=1s
   [ "$status" = 75 ] || fail "exit code $status, expected 75"
-  local from last steps
+  grep -qE "^$trace: a timeline of 2 ranks, steps 1 to [0-9]+" "$out" || fail "the timeline is not told of"
+  /usr/bin/python3 -m json.tool "$trace" > /dev/null || fail "the timeline"
+}
+# Of many small steps not all events fit: that is said, and the first step that is said to be whole is.
+case_full() {
+  local small=("model.hidden=[4, 4]" train.batch=32 train.lanes=32 data.val=) from last steps
+  train mlp 0 --check "${small[@]}"
+  cp "$out" "$folder/check.txt"
+  train mlp 2 "--trace=$trace" train.steps=600 "${small[@]}"
+  succeeds
   from=$(sed -nE "s|^$trace: a timeline of 2 ranks, steps ([0-9]+) to ([0-9]+), the last ([0-9]+) of .*|\1|p" "$out")
   last=$(sed -nE "s|^$trace: .* steps [0-9]+ to ([0-9]+), .*|\1|p" "$out")
   steps=$(sed -nE "s|^$trace: .*, the last ([0-9]+) of [0-9]+: .*|\1|p" "$out")
   [ "$from" -gt 1 ] && [ "$steps" = $((last - from + 1)) ] || fail "steps '$from' to '$last', $steps of them"
-  within=1 checked "" 4 "$steps" "$last"
+  within=1 checked "" 32 20 $((from + 19))
 }
 # One rank alone fails: nobody can gather, and the rings are there to be put together.
 case_error() {
