@@ -98,6 +98,7 @@ ExitCode run_command_line(int argc, char** argv, Ranks& ranks) {
   add_config(program, action);
   add_verify(program, action);
   add_trace(program, action);
+  add_plan(program, action);
   add_doctor(program, action);
   add_report(program, action);
   add_bench(program, action);

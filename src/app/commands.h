@@ -26,6 +26,7 @@ void add_import(CLI::App& program, Action& action);
 void add_config(CLI::App& program, Action& action);
 void add_verify(CLI::App& program, Action& action);
 void add_trace(CLI::App& program, Action& action);
+void add_plan(CLI::App& program, Action& action);
 void add_doctor(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
