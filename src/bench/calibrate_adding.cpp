@@ -101,10 +101,11 @@ void measure_flag(comm::Communicator& communicator, const Request& request,
     };
     row.time = {at(0.5),     times.front(), times.back(), (at(0.75) - at(0.25)) / at(0.5),
                 repetitions, 2 * kTrips};
-    seconds = at(0.5);
+    seconds = times.front();  // whatever disturbs it only adds
   }
-  row.figures = {};
-  out.machine.levels.front().flag = on_first_node(communicator, seconds)[0];
+  seconds = on_first_node(communicator, seconds)[0];
+  row.figures = {{"best", "s", seconds}};
+  out.machine.levels.front().flag = seconds;
   out.results.rows.push_back(std::move(row));
 }
 

@@ -32,7 +32,7 @@ PairLinks measure_pairs(Communicator& communicator, PairsOf which);
 // of 1 MiB between the first pair, alone.
 struct LogGp {
   struct Measured {
-    double value = 0, spread = 0;  // median, interquartile range / median
+    double value = 0, spread = 0;  // the best; interquartile range / median of all
   };
   Measured latency;         // L: half a ping-pong without the overheads, seconds
   Measured overhead;        // o: of the processor, mean of a send's and of a receive's, seconds
