@@ -74,6 +74,8 @@ th, td { padding: 3px 12px 3px 0; border-bottom: 1px solid var(--rule); vertical
 td { text-align: right; }
 th { text-align: left; font-weight: 500; }
 td + td, th + td { padding-left: 6px; }
+th[scope=row] { position: sticky; left: 0; background: var(--ground); }
+figure th[scope=row] { background: var(--raised); }
 thead th { color: var(--soft); }
 thead th + th { text-align: right; }
 .words td, .words thead th + th { text-align: left; min-width: 9ch; max-width: 60ch; }
