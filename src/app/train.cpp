@@ -4,6 +4,7 @@
 
 #include "app/commands.h"
 #include "app/load_run.h"
+#include "app/planned.h"
 #include "app/version.h"
 #include "lockstep/config/reference.h"
 #include "lockstep/config/run.h"
@@ -57,6 +58,8 @@ ExitCode train_command(TrainOptions options, Context& context) {
     return config::parse_run(toml, name, {});
   };
   options.request.libraries = library_versions();
+  if (!options.request.check_only && !loaded.run.checkpoint.dir.empty())
+    options.request.planned = planned(*loaded.communicator, loaded.run, options.file);
   return train::run_training(*loaded.communicator, loaded.run, options.request);
 }
 

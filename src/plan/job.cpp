@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lockstep/core/error.h"
+#include "lockstep/data/normalisation.h"
 #include "lockstep/data/stored.h"
 #include "parallel/gradient_sink.h"
 #include "plan/job_ops.h"
@@ -21,6 +22,22 @@ data::Manifest read_data(const train::Run& run) {
   data::Manifest manifest = data::read_manifest(*alone, run.data.dataset);
   if (manifest.find(run.data.train) != nullptr) data::cut_sequences(manifest, run.data.sequence);
   return manifest;
+}
+
+// Numbers of the right count in place of statistics that a file lacks and that a run would measure:
+// a plan needs their room alone.
+void stand_in_for_statistics(data::Manifest& manifest, const train::Task& task,
+                             data::Normalise normalise) {
+  if (task.tokens()) return;
+  for (data::Split& split : manifest.splits) {
+    for (data::Field& field : split.fields) {
+      if (field.name != task.input->name || !field.centre.empty()) continue;
+      const bool channels = data::normalise_of(field, normalise) == data::Normalise::kChannel;
+      const auto count = static_cast<std::size_t>(channels ? field.seen()[-1] : 1);
+      field.centre.assign(count, 0);
+      field.width.assign(count, 1);
+    }
+  }
 }
 
 // A gpu of a machine that is not here computes as it is asked to.
@@ -41,8 +58,7 @@ JobData job_data(const data::Manifest& manifest, const train::Task& task,
   if (!task.tokens()) data.stored_bytes += data::stored_field(manifest, *task.target).bytes;
   data.filters = input.filters;
   data.total_bytes = data.stored_bytes * data.samples;
-  const double targets =
-      static_cast<double>(task.target_is_class() ? task.labels : task.outputs);
+  const double targets = static_cast<double>(task.target_is_class() ? task.labels : task.outputs);
   data.decoded_bytes = sizeof(float) * (data.values + targets);
   return data;
 }
@@ -55,8 +71,7 @@ double evaluations(const Job& job, std::int64_t every) {
   return static_cast<double>(due + (at_end ? 1 : 0));
 }
 
-void add_model(Job& job, const train::Run& run, const train::Task& task,
-               ops::Precision precision) {
+void add_model(Job& job, const train::Run& run, const train::Task& task, ops::Precision precision) {
   // On a device that only plans: nothing is touched, so that it costs no memory.
   const nn::Program program(sparse_cpu_device(), train::make_layers(run, task),
                             train::program_options(run, task, precision));
@@ -99,8 +114,9 @@ JobOp job_op(nn::OpCost cost) {
 }
 
 Job make_job(const train::Run& run, const std::string& name) {
-  const data::Manifest manifest = read_data(run);
+  data::Manifest manifest = read_data(run);
   const train::Task task = train::make_task(run, manifest, run.data.train);
+  stand_in_for_statistics(manifest, task, run.data.normalise);
   train::check_batch(run, manifest);
   const ops::Precision precision = precision_of(run);
   Job job;
@@ -122,8 +138,8 @@ Job make_job(const train::Run& run, const std::string& name) {
   job.optimizer = run.optimizer;
   job.optimizer.total_steps = job.steps;
   if (const data::Split* const split = train::validation_split(run, manifest))
-    job.evaluated = static_cast<double>(split->samples) *
-                    evaluations(job, run.train.evaluate_every);
+    job.evaluated =
+        static_cast<double>(split->samples) * evaluations(job, run.train.evaluate_every);
   if (!run.checkpoint.dir.empty()) job.checkpoint_every = run.checkpoint.every;
   job.mtbf = run.checkpoint.mtbf;
   add_model(job, run, task, precision);
@@ -139,8 +155,8 @@ Job with_lanes(const Job& job, std::int64_t lanes) {
   more.steps_per_epoch = steps_per_epoch(more);
   // As many epochs.
   const double epochs = static_cast<double>(job.steps) / static_cast<double>(job.steps_per_epoch);
-  more.steps = std::max<std::int64_t>(
-      1, std::llround(epochs * static_cast<double>(more.steps_per_epoch)));
+  more.steps =
+      std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(more.steps_per_epoch)));
   more.optimizer.total_steps = more.steps;
   return more;
 }
