@@ -1,0 +1,1 @@
+lockstep_benchmark(published SOURCES scaling/published.cpp LIBS plan PLAIN)
