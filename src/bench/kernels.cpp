@@ -8,6 +8,9 @@
 namespace lockstep::bench {
 namespace {
 
+// Bytes that a cache may hold from one call to the next: then memory's rate is no ceiling.
+constexpr double kCached = 32 << 20;
+
 Row measured(comm::Communicator& communicator, const Ceilings& ceilings, const Subject& subject,
              const Kernel& kernel, double seconds) {
   Row row;
@@ -20,8 +23,9 @@ Row measured(comm::Communicator& communicator, const Ceilings& ceilings, const S
       kernel.precision == ops::Precision::kBf16 ? ceilings.bf16 : ceilings.fp32;
   if (kernel.flops > 0) row.figures.push_back({"rate", "flop/s", kernel.flops / row.time.median});
   row.figures.push_back({"moved", "B/s", kernel.bytes / row.time.median});
-  row.of_ceiling =
-      std::max(kernel.flops / peak, kernel.bytes / ceilings.bandwidth) / row.time.median;
+  const double computing = kernel.flops / peak, moving = kernel.bytes / ceilings.bandwidth;
+  if (computing >= moving || kernel.bytes > kCached)
+    row.of_ceiling = std::max(computing, moving) / row.time.median;
   return row;
 }
 
@@ -75,9 +79,9 @@ Results bench_kernels(comm::Communicator& communicator, const Request& request) 
       "must be read and written at least.",
       cpu ? "ceiling: the larger of flop by the peak of one core's multiply-adds (bf16: twice "
             "that, where there is an instruction) and of bytes by the rate of c = a + b on arrays "
-            "that no cache holds; what stays in a cache goes beyond it."
+            "that no cache holds; none where up to 32 MiB are moved, which a cache may hold."
           : "ceiling: the larger of flop by the largest product's rate and of bytes by the rate of "
-            "c = a + b; what stays in a cache goes beyond it."};
+            "c = a + b; none where up to 32 MiB are moved, which a cache may hold."};
   return results;
 }
 

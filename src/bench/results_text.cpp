@@ -49,10 +49,14 @@ struct Table {
   }
 };
 
-Cells cells_of(const Row& row, const std::vector<Column>& columns, bool ceilings) {
-  const bool timed = row.time.repetitions > 0;
-  Cells cells{row.name, timed ? time_text(row.time.median) : "-",
-              timed ? fmt::format("{:.0f} %", row.time.spread * 100) : "-"};
+bool is_timed(const Row& row) { return row.time.repetitions > 0; }
+
+Cells cells_of(const Row& row, const std::vector<Column>& columns, bool times, bool ceilings) {
+  Cells cells{row.name};
+  if (times) {
+    cells.push_back(is_timed(row) ? time_text(row.time.median) : "-");
+    cells.push_back(is_timed(row) ? fmt::format("{:.0f} %", row.time.spread * 100) : "-");
+  }
   for (const Column& c : columns) {
     const Figure* figure = c.of(row);
     cells.push_back(figure != nullptr ? figure_text(figure->value, figure->unit) : "");
@@ -60,51 +64,6 @@ Cells cells_of(const Row& row, const std::vector<Column>& columns, bool ceilings
   if (ceilings) cells.push_back(row.of_ceiling > 0 ? figure_text(row.of_ceiling, "part") : "");
   cells.push_back(row.verified == "ok" || row.verified == "-" ? row.verified : "WRONG");
   return cells;
-}
-
-// A name that is too long for its column has a line of its own.
-std::string text_of(const Table& table, const std::vector<Row>& rows) {
-  std::size_t others = 0;
-  for (std::size_t c = 1; c < table.heads.size(); ++c) others += 2 + table.width(c);
-  const std::size_t room = kWidth > others + kLeastName ? kWidth - others : kLeastName;
-  const std::size_t name = std::min(table.width(0), room);
-  const auto line_of = [&](const Cells& cells) {
-    std::string line = cells[0];
-    if (line.size() > name) line += "\n" + std::string(name, ' ');
-    else line.resize(name, ' ');
-    for (std::size_t c = 1; c < cells.size(); ++c)
-      line += fmt::format("  {:>{}}", cells[c], table.width(c));
-    return line + "\n";
-  };
-  std::string text = line_of(table.heads);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    text += line_of(table.lines[i]);
-    if (table.lines[i].back() == "WRONG") text += fmt::format("  WRONG: {}\n", rows[i].verified);
-  }
-  return text;
-}
-
-// Figures beyond kWidth are left to CSV and JSON.
-std::string group_text(const std::vector<Row>& rows) {
-  std::vector<Column> columns = figure_columns(rows);
-  const bool ceilings = std::ranges::any_of(rows, [](const Row& r) { return r.of_ceiling > 0; });
-  bool dropped = false;
-  while (true) {
-    Table table;
-    table.heads = {rows.front().group, "median", "spread"};
-    for (const Column& c : columns) table.heads.push_back(c.name);
-    if (ceilings) table.heads.push_back("ceiling");
-    table.heads.push_back("verified");
-    for (const Row& row : rows) table.lines.push_back(cells_of(row, columns, ceilings));
-    std::size_t all = kLeastName;
-    for (std::size_t c = 1; c < table.heads.size(); ++c) all += 2 + table.width(c);
-    if (all > kWidth && !columns.empty()) {
-      columns.pop_back();
-      dropped = true;
-      continue;
-    }
-    return text_of(table, rows) + (dropped ? "  (more figures: --csv, --json)\n" : "");
-  }
 }
 
 // Words, wrapped, its further lines indented.
@@ -124,6 +83,57 @@ std::string wrapped(const std::string& text, const std::string& first, const std
     at = end + 1;
   }
   return all + line + "\n";
+}
+
+// A name that is too long for its column has a line of its own.
+std::string text_of(const Table& table, const std::vector<Row>& rows) {
+  std::size_t others = 0;
+  for (std::size_t c = 1; c < table.heads.size(); ++c) others += 2 + table.width(c);
+  const std::size_t room = kWidth > others + kLeastName ? kWidth - others : kLeastName;
+  const std::size_t name = std::min(table.width(0), room);
+  const auto line_of = [&](const Cells& cells) {
+    std::string line = cells[0];
+    if (line.size() > name) {
+      line += '\n';
+      line.append(name, ' ');
+    } else {
+      line.resize(name, ' ');
+    }
+    for (std::size_t c = 1; c < cells.size(); ++c)
+      line += fmt::format("  {:>{}}", cells[c], table.width(c));
+    return line + "\n";
+  };
+  std::string text = line_of(table.heads);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    text += line_of(table.lines[i]);
+    if (table.lines[i].back() == "WRONG") text += wrapped(rows[i].verified, "  WRONG: ", "    ");
+  }
+  return text;
+}
+
+// Figures beyond kWidth are left to CSV and JSON.
+std::string group_text(const std::vector<Row>& rows) {
+  std::vector<Column> columns = figure_columns(rows);
+  const bool times = std::ranges::any_of(rows, is_timed);
+  const bool ceilings = std::ranges::any_of(rows, [](const Row& r) { return r.of_ceiling > 0; });
+  bool dropped = false;
+  while (true) {
+    Table table;
+    table.heads = {rows.front().group};
+    if (times) table.heads.insert(table.heads.end(), {"median", "spread"});
+    for (const Column& c : columns) table.heads.push_back(c.name);
+    if (ceilings) table.heads.push_back("ceiling");
+    table.heads.push_back("verified");
+    for (const Row& row : rows) table.lines.push_back(cells_of(row, columns, times, ceilings));
+    std::size_t all = kLeastName;
+    for (std::size_t c = 1; c < table.heads.size(); ++c) all += 2 + table.width(c);
+    if (all > kWidth && !columns.empty()) {
+      columns.pop_back();
+      dropped = true;
+      continue;
+    }
+    return text_of(table, rows) + (dropped ? "  (more figures: --csv, --json)\n" : "");
+  }
 }
 
 }  // namespace
@@ -148,7 +158,8 @@ std::vector<Column> figure_columns(const std::vector<Row>& rows) {
 }
 
 std::string figure_text(double value, const std::string& unit) {
-  if (unit.empty()) return digits(value);
+  const bool whole = value == std::floor(value) && std::fabs(value) < 1e15;
+  if (unit.empty()) return whole ? fmt::format("{:.0f}", value) : digits(value);
   if (unit == "s") return time_text(value);
   if (unit == "B") return bytes_text(value);
   if (unit == "part") return digits(value * 100) + " %";
@@ -165,7 +176,8 @@ std::string Results::text() const {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     group.push_back(rows[i]);
     if (i + 1 < rows.size() && rows[i + 1].group == rows[i].group) continue;
-    text += "\n" + group_text(group);
+    text += '\n';
+    text += group_text(group);
     group.clear();
   }
   if (!notes.empty()) text += "\n";

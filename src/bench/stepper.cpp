@@ -3,11 +3,24 @@
 #include <fmt/format.h>
 
 #include "bench/preset_step.h"
+#include "lockstep/core/log.h"
 
 namespace lockstep::bench {
 namespace {
 
 constexpr std::int64_t kComparedSteps = 3;
+
+// What a run says of its data at start, it would say for each of many.
+class Quiet {
+ public:
+  Quiet() { log::set_quiet(true); }
+  ~Quiet() { log::set_quiet(was_); }
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+
+ private:
+  const bool was_ = log::quiet();
+};
 
 class RunStepper final : public Stepper {
  public:
@@ -60,6 +73,7 @@ StepSubject of_run(const train::Run& run) {
     train::Run changed = run;
     changed.train.lanes = lanes;
     changed.train.batch = batch;
+    const Quiet quiet;
     return std::make_unique<RunStepper>(communicator, changed);
   };
   return subject;
