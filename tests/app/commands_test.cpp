@@ -22,7 +22,7 @@ TEST(Help, names_every_key_of_the_run_file) {
 TEST(Help, exists_for_every_command) {
   const Outcome all = lockstep("--help");
   EXPECT_EQ(all.code, 0);
-  for (const char* command : {"train", "eval", "generate", "import", "inspect", "config", "verify", "trace", "doctor"}) {
+  for (const char* command : {"train", "eval", "generate", "import", "inspect", "config", "verify", "trace", "plan", "doctor"}) {
     EXPECT_EQ(count(all.out, std::string("\n  ") + command + " "), 1) << command;
     const Outcome o = lockstep(std::string(command) + " --help");
     EXPECT_EQ(o.code, 0) << command;

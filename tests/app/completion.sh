@@ -19,7 +19,7 @@ expect() {  # wanted, line...
 cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT; touch run.toml
 
 expect "train" lockstep trai
-expect "train eval generate export import inspect config verify trace doctor report bench" lockstep ""
+expect "train eval generate export import inspect config verify trace plan doctor report bench" lockstep ""
 expect "run.toml" lockstep train r
 expect "calibrate" lockstep bench cal
 expect "--out" lockstep bench calibrate --ou
