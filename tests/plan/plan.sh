@@ -117,5 +117,42 @@ END
   same "$digest_before" "$(digest)" "with and without a plan"
 }
 
+# A run that is played out reports as a run does, and leaves what a report is made from.
+case_simulate() {
+  small_of lenet
+  cp "$node" "$folder/machine.toml"
+  printf '\n[reliability]\njitter = 0.03\nnode_mtbf = 1e5\nrestart = 60\n' >> "$folder/machine.toml"
+  local play=(plan "$examples/lenet.toml" "${small[@]}" --machine "$folder/machine.toml" --simulate --ranks 4)
+  run 0 "${play[@]}" --seed 3 --out "$folder/played"
+  succeeds
+  has '^Simulated: .* 4 ranks on 2 nodes, 20 steps'
+  has 'waiting for ranks'
+  has 'goodput'
+  local first
+  first=$(cat "$out")
+  run 0 "${play[@]}" --seed 3
+  same "$first" "$(cat "$out")" "the same seed again"
+  run 0 "${play[@]}" --seed 4
+  [ "$first" != "$(cat "$out")" ] || fail "another seed plays the same"
+  /usr/bin/python3 - "$folder/played" << 'END' || fail "what it leaves"
+import json, sys
+folder = sys.argv[1]
+run = json.load(open(folder + "/run.json"))
+assert run["simulated"] is True and run["ranks"] == 4, run
+lines = [json.loads(line) for line in open(folder + "/profile.jsonl")]
+assert len(lines) == 20 and lines[-1]["step"] == 20, len(lines)
+trace = json.load(open(folder + "/trace.json"))
+assert {e["pid"] for e in trace["traceEvents"]} == {0, 1, 2, 3}
+assert any(e.get("cat") == "backward" for e in trace["traceEvents"])
+END
+  run 0 report "$folder/played" --out "$folder/page.html"
+  succeeds
+  [ -s "$folder/page.html" ] || fail "no page"
+  run 0 "${play[@]}" --out "$folder/played"
+  says 2 'played'
+  run 0 plan "$examples/lenet.toml" "${small[@]}" --simulate
+  says 2 '--machine'
+}
+
 declare -F "case_$case" > /dev/null || { echo "no case '$case'" >&2; exit 2; }
 "case_$case"
