@@ -190,13 +190,13 @@ void add_plan(CLI::App& program, Action& action) {
                    "Numbers of ranks, with commas; else 1 and as many as fill a node")
       ->delimiter(',')
       ->type_name("N,N,...")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   command
       ->add_option(
           "--ranks-per-node", options->ranks_per_node,
           "Ranks of a node; else one for each core or device that the machine's nodes have")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   command
       ->add_option("--machine", options->machine,
                    "Machine files or names with commas, each laid over those before it: " +
