@@ -1,0 +1,1 @@
+lockstep_benchmark(profile SOURCES profile.cpp LIBS train PLAIN)
