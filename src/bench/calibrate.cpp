@@ -9,6 +9,7 @@
 
 #include "bench/calibrate_parts.h"
 #include "bench/rank_device.h"
+#include "bench/rates.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/host.h"
 #include "lockstep/core/isa.h"
@@ -96,6 +97,7 @@ Calibration calibrate(comm::Communicator& communicator, const Request& request) 
   }
   measure_levels(communicator, request, found);
   measure_adding(communicator, request, found);
+  measure_kernel_rates(communicator, request, found.machine.device);
   add_rate_rows(found);
   find_peak_of_bf16(found.machine.device);
   cite(communicator, request, found.machine);

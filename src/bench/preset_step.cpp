@@ -91,15 +91,15 @@ class PresetStep::Runner final : public parallel::LaneRunner {
         subject(subject_of(settings.model)),
         program(device, nn::make_preset(subject.preset, subject.sample, subject.outputs),
                 program_options(subject, settings)),
-        strategy(parallel::make_strategy(ranks, device, program, options,
-                                         parallel_options(settings))),
+        strategy(
+            parallel::make_strategy(ranks, device, program, options, parallel_options(settings))),
         host(device, program.stream(0)),
         lanes(settings.lanes) {
     values_ = program.options().microbatch * program.options().sample.elements();
     for (std::int64_t i = 0; i < lanes * values_; ++i) {
       const auto id = static_cast<std::int32_t>(i * 37 % 101);
       batch_.push_back(subject.tokens ? std::bit_cast<float>(id)
-                                       : static_cast<float>(id) * 0.02f - 1);
+                                      : static_cast<float>(id) * 0.02f - 1);
     }
     for (const parallel::StateTensor& tensor : strategy->state())
       host.add(tensor, program.table().flat_elements());
@@ -177,6 +177,8 @@ std::int64_t PresetStep::sequence() const {
   const nn::ProgramOptions& options = runner_->program.options();
   return options.tokens ? options.labels : 0;
 }
+
+const nn::Program& PresetStep::program() const { return runner_->program; }
 
 double PresetStep::flops() const {
   return runner_->program.flops() * static_cast<double>(runner_->lanes);

@@ -41,6 +41,7 @@ class PresetStep {
   train::StepTimes times() const;
   std::int64_t sequence() const;  // tokens of a sample; 0: no text
   double flops() const;           // of a step, of all lanes
+  const nn::Program& program() const;
 
  private:
   class Runner;

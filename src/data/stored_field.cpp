@@ -1,7 +1,6 @@
-#include "lockstep/data/stored.h"
-
 #include "data/chunk_filters.h"
 #include "data/stored_dataset.h"
+#include "lockstep/data/stored.h"
 
 namespace lockstep::data {
 
@@ -12,9 +11,9 @@ StoredField stored_field(const Manifest& manifest, const Field& field) {
   for (const Piece& piece : field.pieces) {
     const auto dataset = manifest.storage->find(piece.file, piece.path);
     if (!dataset || !dataset->index || dataset->index->empty()) continue;
-    double elements = 1;
-    for (const std::int64_t extent : dataset->form->extents)
-      elements *= static_cast<double>(extent);
+    // Of whole chunks: the last one is stored as if it were full.
+    double elements = static_cast<double>(dataset->index->size());
+    for (const std::int64_t extent : dataset->form->chunk) elements *= static_cast<double>(extent);
     stored += static_cast<double>(dataset->index->stored_bytes());
     decoded += elements * static_cast<double>(size_of(dataset->form->dtype));
     if (found.filters.empty()) found.filters = filter_names(dataset->form->filters);

@@ -50,19 +50,24 @@ double seconds_of(const Kernel& kernel, const Work& work, const Device& device,
                   const Contention& kept) {
   const double counted = kernel.in_bytes ? work.bytes : work.flops;
   if (counted == 0) return 0;
-  const double rate =
-      rate_at(device, kernel.name, kernel.precision, kernel.size, kernel.backward);
+  const double rate = rate_at(device, kernel.name, kernel.precision, kernel.size, kernel.backward);
   // What was fused moves nothing of its own.
   if (rate <= 0) return kernel.fused ? 0 : roofline(work, kernel.precision, device, kept);
   return counted /
          (rate * (waits_for_memory(kernel.name, kernel.size) ? kept.memory : kept.compute));
 }
 
-double pack_seconds(const JobOp& op, const std::string& precision, const Device& device,
-                    const Contention& kept) {
+// What a lane goes through between two updates, about: forward and backward mostly touch the same.
+double between_updates(const Job& job) {
+  return job.bytes() /
+         (2 * static_cast<double>(std::max<std::int64_t>(1, job.lanes * job.accumulate)));
+}
+
+double pack_seconds(const JobOp& op, double between, const std::string& precision,
+                    const Device& device, const Contention& kept) {
   const std::string name = op.kind.starts_with("convolution") ? "convolution_pack" : "linear_pack";
-  return seconds_of({name, precision, {op.packed_bytes}, true, false, false}, {0, op.packed_bytes},
-                    device, kept);
+  return seconds_of({name, precision, {op.packed_bytes, between}, true, false, false},
+                    {0, op.packed_bytes}, device, kept);
 }
 
 double mean_bucket_bytes(const Job& job) {
@@ -114,20 +119,21 @@ OpSeconds op_seconds(const JobOp& op, const std::string& precision, const Device
 
 WorkSeconds work_seconds(const Job& job, const Device& device, std::int64_t busy) {
   const Contention kept = contention_at(device, busy);
+  const double between = between_updates(job);
   WorkSeconds work;
   for (const JobOp& op : job.ops) {
     const OpSeconds seconds = op_seconds(op, job.precision, device, busy);
     work.forward += seconds.forward;
     work.backward += seconds.backward;
-    if (op.packed_bytes > 0) work.update += pack_seconds(op, job.precision, device, kept);
+    if (op.packed_bytes > 0) work.update += pack_seconds(op, between, job.precision, device, kept);
   }
   const auto parameters = static_cast<double>(job.parameters);
   const std::string optimizer(optim::name_of(job.optimizer.kind));
-  work.update += seconds_of({optimizer, "fp32", {parameters}, true, false, false},
+  work.update += seconds_of({optimizer, "fp32", {parameters, between}, true, false, false},
                             {0, update_bytes(job.optimizer) * parameters}, device, kept);
   const double fold = rate_at(device, "fold", "fp32", {mean_bucket_bytes(job)}, false);
   // Two are read and one is written.
-  work.add = fold > 0                     ? 1 / (fold * kept.memory)
+  work.add = fold > 0                      ? 1 / (fold * kept.memory)
              : device.memory_bandwidth > 0 ? 3 / (device.memory_bandwidth * kept.memory)
                                            : 0;
   return work;

@@ -61,19 +61,26 @@ double RateTable::at(const std::vector<double>& size, bool backward) const {
   std::vector<Between> axes;
   for (std::size_t axis = 0; axis < size.size(); ++axis)
     axes.push_back(between(rates_, axis, size[axis]));
-  double sum = 0, total = 0;
+  double sum = 0, total = 0, last = 0;
+  int corners = 0;
   for (const KernelRate* rate : rates_) {
     double weight = rate_of(*rate, backward) > 0 ? 1 : 0;
     for (std::size_t axis = 0; axis < size.size() && weight > 0; ++axis) {
       const Between& b = axes[axis];
       const double at = rate->size[axis];
-      weight *= at == b.low && at == b.high ? 1 : at == b.low ? 1 - b.part : at == b.high ? b.part : 0;
+      weight *= at == b.low && at == b.high ? 1
+                : at == b.low               ? 1 - b.part
+                : at == b.high              ? b.part
+                                            : 0;
     }
     if (weight <= 0) continue;
     sum += weight * std::log(rate_of(*rate, backward));
     total += weight;
+    last = rate_of(*rate, backward);
+    ++corners;
   }
-  return total > 0 ? std::exp(sum / total) : nearest(size, backward);
+  if (corners == 1) return last;  // exactly
+  return corners > 0 ? std::exp(sum / total) : nearest(size, backward);
 }
 
 // By distance in logarithms; of rates of another kernel's form, or of any size, the first.

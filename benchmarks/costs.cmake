@@ -1,0 +1,1 @@
+lockstep_benchmark(costs SOURCES costs.cpp LIBS bench config PLAIN)
