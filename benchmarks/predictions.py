@@ -87,7 +87,7 @@ def call(command, **more):
 def plan(arguments, folder, ranks):
     """By (ranks, way): the plan's layout."""
     call([arguments.lockstep, "plan", folder / "run.toml", "--machine", arguments.machine, "--ranks",
-          ",".join(str(r) for r in ranks), "--json", folder / "plan.json"])
+          ",".join(str(r) for r in ranks), "--ranks-per-node", max(ranks), "--json", folder / "plan.json"])
     layouts = json.loads((folder / "plan.json").read_text())["layouts"]
     return {(layout["ranks"], layout["strategy"]): layout for layout in layouts}
 
@@ -102,14 +102,15 @@ def seconds(text):
 
 def row(text, name):
     """The mean of a row of the end report, whose columns are least, mean and most."""
-    found = re.search(rf"^  {re.escape(name)} +(.*)$", text, re.M)
-    columns = re.findall(r"\d+ min \d+ s|[\d.]+ (?:us|ms|s)\b", found[1])
+    found = re.findall(rf"^  {re.escape(name)} +(\d.*)$", text, re.M)
+    columns = re.findall(r"\d+ min \d+ s|[\d.]+ (?:us|ms|s)\b", found[-1])
     return seconds(columns[1])
 
 
 def train(arguments, folder, ranks, way, steps):
-    command = [ROOT / "scripts/mpirun.sh", "-np", str(ranks), arguments.lockstep, "train", folder / "run.toml",
-               f"--set=train.steps={steps}", *settings(WAYS[way])]
+    launcher = [ROOT / "scripts/mpirun.sh", "-np", str(ranks)] if ranks > 1 else []
+    command = [*launcher, arguments.lockstep, "train", folder / "run.toml", f"--set=train.steps={steps}",
+               *settings(WAYS[way])]
     environment = dict(os.environ, TMPDIR=str(folder))
     output, most = folder / "output.txt", 0
     with open(output, "w") as to:

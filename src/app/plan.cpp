@@ -35,6 +35,8 @@ std::int64_t usual_ranks_per_node(const plan::Job& job, const plan::Machine* mac
   return std::max<std::int64_t>(1, machine->device.per_node / threads);
 }
 
+bool joins_nodes(const plan::Machine& machine) { return machine.levels.size() > 1; }
+
 std::vector<std::int64_t> usual_ranks(const plan::Job& job, std::int64_t ranks_per_node) {
   const std::int64_t most = std::min(job.lanes, ranks_per_node);
   return most > 1 ? std::vector<std::int64_t>{1, most} : std::vector<std::int64_t>{1};
@@ -96,9 +98,10 @@ PlanReport report_of(const PlanOptions& options) {
   }
   report.advice = advice_of(options, report);
   if (machine == nullptr || !parallel::has_plan(report.job.parallel.kind)) return report;
+  const std::int64_t most = joins_nodes(*machine) ? kMostRanks : per_node;
   for (const auto kind : {plan::Scaling::kStrong, plan::Scaling::kWeak}) {
     auto& series = kind == plan::Scaling::kStrong ? report.strong : report.weak;
-    series = plan::scaling(report.job, *machine, kind, kMostRanks, per_node, report.job.parallel);
+    series = plan::scaling(report.job, *machine, kind, most, per_node, report.job.parallel);
   }
   return report;
 }
@@ -141,6 +144,9 @@ std::string report_text(const PlanReport& report) {
     text += "\n" + plan::scaling_text(report.job, report.strong, plan::Scaling::kStrong);
   if (!report.weak.empty())
     text += "\n" + plan::scaling_text(report.job, report.weak, plan::Scaling::kWeak);
+  if (!report.weak.empty() && !joins_nodes(*report.machine))
+    text += fmt::format("  One node: {} does not say what lies between nodes.\n",
+                        report.machine->name);
   return text;
 }
 

@@ -268,7 +268,7 @@ class FileLoader final : public Loader {
   }
 
   SlotLayout layout() const {
-    return window_layout(communicator_.topology(), options_, samples_);
+    return window_layout(communicator_.topology(), options_, samples_, cuts_);
   }
 
   // Converts samples [offset, offset + count) of the window's shuffled order to places `to`...; the

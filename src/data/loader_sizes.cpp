@@ -23,8 +23,8 @@ bool exchanges(const comm::Topology& topology, const LoaderOptions& options) {
 }
 
 SlotLayout window_layout(const comm::Topology& topology, const LoaderOptions& options,
-                         const Samples& samples) {
-  return slot_layout(options.window, samples.input().sample_bytes(),
+                         const Samples& samples, const Cuts& cuts) {
+  return slot_layout(std::min(options.window, cuts.segment), samples.input().sample_bytes(),
                      samples.target().sample_bytes(),
                      exchanges(topology, options) ? FullExchange::kSlots : 2);
 }
@@ -36,7 +36,7 @@ LoaderBytes loader_bytes(const comm::Topology& topology, std::span<const std::in
   const std::int64_t mine = lanes[static_cast<std::size_t>(topology.position)];
   LoaderBytes bytes;
   bytes.windows = WindowStore::bytes_for(full ? mine : std::max(mine, places),
-                                         window_layout(topology, options, samples));
+                                         window_layout(topology, options, samples, cuts));
   if (full) bytes.held = HeldRows::bytes_for(topology, samples);
   if (exchanges(topology, options)) {
     FullExchange::Lanes of_all;
