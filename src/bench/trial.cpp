@@ -7,7 +7,7 @@
 namespace lockstep::bench {
 namespace {
 
-constexpr std::size_t kModelBytes = 64 << 20;  // beyond the caches of a core
+constexpr std::size_t kModelBytes = 48 << 20;  // more than the caches of a core
 constexpr std::size_t kMostSets = 6;
 
 std::size_t bytes_of(const std::vector<std::int64_t>& elements) {

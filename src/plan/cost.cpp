@@ -57,10 +57,11 @@ double seconds_of(const Kernel& kernel, const Work& work, const Device& device,
          (rate * (waits_for_memory(kernel.name, kernel.size) ? kept.memory : kept.compute));
 }
 
-// What a lane goes through between two updates, about: forward and backward mostly touch the same.
+// What a step goes through between two updates, about: what a lane does, of which forward and
+// backward mostly touch the same, and gradients, their sums and packed weights.
 double between_updates(const Job& job) {
-  return job.bytes() /
-         (2 * static_cast<double>(std::max<std::int64_t>(1, job.lanes * job.accumulate)));
+  const auto passes = static_cast<double>(std::max<std::int64_t>(1, job.lanes * job.accumulate));
+  return job.bytes() / (2 * passes) + 4 * sizeof(float) * static_cast<double>(job.parameters);
 }
 
 double pack_seconds(const JobOp& op, double between, const std::string& precision,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 
 namespace lockstep::plan {
 namespace {
@@ -13,24 +14,35 @@ double rate_of(const KernelRate& rate, bool backward) {
 
 double log_of(double x) { return std::log(std::max(x, 1.0)); }
 
-// The two measured values around one, and the part of the way from the first to the second.
-struct Between {
-  double low = 0, high = 0, part = 0;
-};
+using Rates = std::vector<const KernelRate*>;
 
-Between between(const std::vector<const KernelRate*>& rates, std::size_t axis, double value) {
-  Between b;
-  bool has_low = false, has_high = false;
+Rates with(const Rates& rates, std::size_t axis, double value) {
+  Rates some;
+  std::ranges::copy_if(rates, std::back_inserter(some),
+                       [&](const KernelRate* rate) { return rate->size[axis] == value; });
+  return some;
+}
+
+// Between the two measured values around that of the last axis, each as the axes before it say: so
+// that a grid need not be whole. The last axes (channels, taps) tell kernels apart, the first ones
+// how much of the same there is.
+double logarithm(const Rates& rates, const std::vector<double>& size, std::size_t axes,
+                 bool backward) {
+  if (axes == 0) return std::log(rate_of(*rates.front(), backward));
+  const std::size_t axis = axes - 1;
+  double low = 0, high = 0;  // 0: none
   for (const KernelRate* rate : rates) {
     const double at = rate->size[axis];
-    if (at <= value && (!has_low || at > b.low)) b.low = at, has_low = true;
-    if (at >= value && (!has_high || at < b.high)) b.high = at, has_high = true;
+    if (at <= size[axis] && at > low) low = at;
+    if (at >= size[axis] && (high == 0 || at < high)) high = at;
   }
-  if (!has_low) b.low = b.high;
-  if (!has_high) b.high = b.low;
-  const double width = log_of(b.high) - log_of(b.low);
-  b.part = width > 0 ? std::clamp((log_of(value) - log_of(b.low)) / width, 0.0, 1.0) : 0;
-  return b;
+  if (low == 0) low = high;
+  if (high == 0) high = low;
+  const double below = logarithm(with(rates, axis, low), size, axis, backward);
+  if (low == high) return below;
+  const double part = (log_of(size[axis]) - log_of(low)) / (log_of(high) - log_of(low));
+  const double above = logarithm(with(rates, axis, high), size, axis, backward);
+  return below + part * (above - below);
 }
 
 }  // namespace
@@ -55,48 +67,15 @@ bool RateTable::take(const Device& device, const std::string& kernel,
 
 double RateTable::at(const std::vector<double>& size, bool backward) const {
   if (rates_.empty()) return 0;
-  const bool alike = std::ranges::all_of(
-      rates_, [&](const KernelRate* rate) { return rate->size.size() == size.size(); });
-  if (!alike || size.empty()) return nearest(size, backward);
-  std::vector<Between> axes;
-  for (std::size_t axis = 0; axis < size.size(); ++axis)
-    axes.push_back(between(rates_, axis, size[axis]));
-  double sum = 0, total = 0, last = 0;
-  int corners = 0;
+  Rates alike;
   for (const KernelRate* rate : rates_) {
-    double weight = rate_of(*rate, backward) > 0 ? 1 : 0;
-    for (std::size_t axis = 0; axis < size.size() && weight > 0; ++axis) {
-      const Between& b = axes[axis];
-      const double at = rate->size[axis];
-      weight *= at == b.low && at == b.high ? 1
-                : at == b.low               ? 1 - b.part
-                : at == b.high              ? b.part
-                                            : 0;
-    }
-    if (weight <= 0) continue;
-    sum += weight * std::log(rate_of(*rate, backward));
-    total += weight;
-    last = rate_of(*rate, backward);
-    ++corners;
+    const bool usable = rate_of(*rate, backward) > 0 && rate->size.size() == size.size() &&
+                        std::ranges::all_of(rate->size, [](double n) { return n > 0; });
+    if (usable) alike.push_back(rate);
   }
-  if (corners == 1) return last;  // exactly
-  return corners > 0 ? std::exp(sum / total) : nearest(size, backward);
-}
-
-// By distance in logarithms; of rates of another kernel's form, or of any size, the first.
-double RateTable::nearest(const std::vector<double>& size, bool backward) const {
-  const KernelRate* found = nullptr;
-  double least = 0;
-  for (const KernelRate* rate : rates_) {
-    double distance = 0;
-    if (rate->size.size() == size.size()) {
-      for (std::size_t i = 0; i < size.size(); ++i)
-        distance += std::pow(log_of(rate->size[i]) - log_of(size[i]), 2);
-    }
-    if (rate_of(*rate, backward) > 0 && (found == nullptr || distance < least))
-      found = rate, least = distance;
-  }
-  return found == nullptr ? 0 : rate_of(*found, backward);
+  // Of any size, or of a size that means something else.
+  if (alike.empty()) return rate_of(*rates_.front(), backward);
+  return std::exp(logarithm(alike, size, size.size(), backward));
 }
 
 }  // namespace lockstep::plan

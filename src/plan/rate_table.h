@@ -13,13 +13,12 @@ class RateTable {
  public:
   RateTable(const Device& device, const std::string& kernel, const std::string& precision);
   bool empty() const { return rates_.empty(); }
-  // Interpolated in logarithms among the corners of the cell that were measured; beyond the grid as
-  // at its edge; where the cell has no corner, that of the nearest size. 0: nothing is known.
+  // Interpolated in logarithms between the sizes around it; beyond the grid as at its edge. 0:
+  // nothing is known.
   double at(const std::vector<double>& size, bool backward) const;
 
  private:
   bool take(const Device& device, const std::string& kernel, const std::string& precision);
-  double nearest(const std::vector<double>& size, bool backward) const;
 
   std::vector<const KernelRate*> rates_;
 };

@@ -25,15 +25,18 @@ Device measured_device() {
   return device;
 }
 
+// exp(log x) differs from x in the last digits.
+void expect_close(double found, double wanted) { EXPECT_NEAR(found, wanted, 1e-12 * wanted); }
+
 double forward_at(const Device& device, std::vector<double> size) {
   return rate_at(device, "linear", "fp32", size, false);
 }
 
 TEST(Rates, are_those_measured_at_measured_sizes) {
   const Device device = measured_device();
-  EXPECT_DOUBLE_EQ(forward_at(device, {8, 16, 64}), 1e9);
-  EXPECT_DOUBLE_EQ(forward_at(device, {128, 256, 64}), 64e9);
-  EXPECT_DOUBLE_EQ(rate_at(device, "linear", "fp32", {128, 256, 64}, true), 50e9);
+  expect_close(forward_at(device, {8, 16, 64}), 1e9);
+  expect_close(forward_at(device, {128, 256, 64}), 64e9);
+  expect_close(rate_at(device, "linear", "fp32", {128, 256, 64}, true), 50e9);
 }
 
 TEST(Rates, are_geometric_means_halfway_in_logarithms) {
@@ -45,24 +48,25 @@ TEST(Rates, are_geometric_means_halfway_in_logarithms) {
 
 TEST(Rates, stay_as_at_the_edge_beyond_what_was_measured) {
   const Device device = measured_device();
-  EXPECT_DOUBLE_EQ(forward_at(device, {1, 1, 1}), 1e9);
-  EXPECT_DOUBLE_EQ(forward_at(device, {4096, 4096, 4096}), 64e9);
+  expect_close(forward_at(device, {1, 1, 1}), 1e9);
+  expect_close(forward_at(device, {4096, 4096, 4096}), 64e9);
   EXPECT_NEAR(forward_at(device, {32, 4096, 64}), 16e9, 1);
 }
 
-TEST(Rates, come_from_the_corners_that_there_are) {
+TEST(Rates, come_from_what_there_is_where_the_grid_is_not_whole) {
   Device device = measured_device();
   device.rates.pop_back();  // 128 x 256 was too large to measure
-  EXPECT_DOUBLE_EQ(forward_at(device, {128, 16, 64}), 16e9);
-  EXPECT_NEAR(forward_at(device, {32, 64, 64}), std::cbrt(1.0 * 4 * 16) * 1e9, 1);
+  EXPECT_NEAR(forward_at(device, {128, 16, 64}), 16e9, 1);
+  EXPECT_NEAR(forward_at(device, {128, 256, 64}), 4e9, 1);  // as fewer rows of as many columns
+  EXPECT_NEAR(forward_at(device, {32, 64, 64}), 4e9, 1);    // sqrt(sqrt(1 * 16) * 4)
 }
 
 TEST(Rates, of_a_relation_count_where_a_kernel_was_not_measured) {
   Device device = measured_device();
-  EXPECT_DOUBLE_EQ(rate_at(device, "linear_input", "bf16", {8, 16, 64}, false), 1e9);
+  expect_close(rate_at(device, "linear_input", "bf16", {8, 16, 64}, false), 1e9);
   device.rates.push_back({"linear_input", "bf16", {8, 16, 64}, 7e9, 0});
-  EXPECT_DOUBLE_EQ(rate_at(device, "linear_input", "bf16", {8, 16, 64}, false), 7e9);
-  EXPECT_DOUBLE_EQ(rate_at(device, "linear_input", "bf16", {8, 16, 64}, true), 7e9);
+  expect_close(rate_at(device, "linear_input", "bf16", {8, 16, 64}, false), 7e9);
+  expect_close(rate_at(device, "linear_input", "bf16", {8, 16, 64}, true), 7e9);
   EXPECT_EQ(rate_at(device, "attention", "fp32", {8, 16}, false), 0);
 }
 
@@ -90,20 +94,20 @@ TEST(OpSeconds, never_fall_as_an_op_grows) {
 
 TEST(OpSeconds, are_work_over_the_measured_rate) {
   const OpSeconds seconds = op_seconds(linear_op(128), "fp32", measured_device(), 1);
-  EXPECT_DOUBLE_EQ(seconds.forward, 2.0 * 128 * 256 * 64 / 64e9);
-  EXPECT_DOUBLE_EQ(seconds.backward, 4.0 * 128 * 256 * 64 / 50e9);
+  expect_close(seconds.forward, 2.0 * 128 * 256 * 64 / 64e9);
+  expect_close(seconds.backward, 4.0 * 128 * 256 * 64 / 50e9);
 }
 
 TEST(OpSeconds, follow_the_roofline_where_nothing_was_measured) {
   Device device = measured_device();
   device.rates.clear();
   JobOp op = linear_op(4096);  // 16 flops a byte and more: the arithmetic bounds it
-  EXPECT_DOUBLE_EQ(op_seconds(op, "fp32", device, 1).forward, op.forward_flops / 1e11 + 1e-6);
+  expect_close(op_seconds(op, "fp32", device, 1).forward, op.forward_flops / 1e11 + 1e-6);
   op = linear_op(1);  // a weight is read for two flops a number: the memory does
-  EXPECT_DOUBLE_EQ(op_seconds(op, "fp32", device, 1).forward, op.forward_bytes / 1e10 + 1e-6);
+  expect_close(op_seconds(op, "fp32", device, 1).forward, op.forward_bytes / 1e10 + 1e-6);
   device.bf16 = 8e11;
   op = linear_op(4096);
-  EXPECT_DOUBLE_EQ(op_seconds(op, "bf16", device, 1).forward, op.forward_bytes / 1e10 + 1e-6);
+  expect_close(op_seconds(op, "bf16", device, 1).forward, op.forward_bytes / 1e10 + 1e-6);
 }
 
 TEST(OpSeconds, of_what_was_fused_are_none_unless_it_was_measured) {
@@ -115,10 +119,10 @@ TEST(OpSeconds, of_what_was_fused_are_none_unless_it_was_measured) {
   op.fused = true;
   EXPECT_EQ(op_seconds(op, "fp32", device, 1).forward, 0);
   device.rates.push_back({"gelu", "fp32", {4096}, 8e9, 6e9});
-  EXPECT_DOUBLE_EQ(op_seconds(op, "fp32", device, 1).forward, 1e-3);
-  EXPECT_DOUBLE_EQ(op_seconds(op, "fp32", device, 1).backward, 2e-3);
+  expect_close(op_seconds(op, "fp32", device, 1).forward, 1e-3);
+  expect_close(op_seconds(op, "fp32", device, 1).backward, 2e-3);
   op.again = true;
-  EXPECT_DOUBLE_EQ(op_seconds(op, "fp32", device, 1).backward, 3e-3);
+  expect_close(op_seconds(op, "fp32", device, 1).backward, 3e-3);
 }
 
 TEST(OpSeconds, grow_by_what_other_ranks_take) {
@@ -130,11 +134,11 @@ TEST(OpSeconds, grow_by_what_other_ranks_take) {
   add.size = {1e7};  // more than a cache holds
   add.forward_bytes = 1e6;
   const double alone = op_seconds(linear_op(128), "fp32", device, 1).forward;
-  EXPECT_DOUBLE_EQ(op_seconds(linear_op(128), "fp32", device, 3).forward, alone / 0.5);
-  EXPECT_DOUBLE_EQ(op_seconds(linear_op(128), "fp32", device, 2).forward, alone / 0.75);
-  EXPECT_DOUBLE_EQ(op_seconds(linear_op(128), "fp32", device, 9).forward, alone / 0.5);
-  EXPECT_DOUBLE_EQ(op_seconds(add, "fp32", device, 1).forward, 1e-3);
-  EXPECT_DOUBLE_EQ(op_seconds(add, "fp32", device, 3).forward, 5e-3);
+  expect_close(op_seconds(linear_op(128), "fp32", device, 3).forward, alone / 0.5);
+  expect_close(op_seconds(linear_op(128), "fp32", device, 2).forward, alone / 0.75);
+  expect_close(op_seconds(linear_op(128), "fp32", device, 9).forward, alone / 0.5);
+  expect_close(op_seconds(add, "fp32", device, 1).forward, 1e-3);
+  expect_close(op_seconds(add, "fp32", device, 3).forward, 5e-3);
 }
 
 TEST(WorkSeconds, have_update_packing_and_adding) {
@@ -148,10 +152,10 @@ TEST(WorkSeconds, have_update_packing_and_adding) {
   job.ops = {linear_op(8), linear_op(128)};
   job.ops[0].packed_bytes = 1e6;
   const WorkSeconds work = work_seconds(job, device, 1);
-  EXPECT_DOUBLE_EQ(work.forward, op_seconds(job.ops[0], "fp32", device, 1).forward +
-                                     op_seconds(job.ops[1], "fp32", device, 1).forward);
-  EXPECT_DOUBLE_EQ(work.update, 1e6 * 28 / 28e9 + 1e6 / 5e9);
-  EXPECT_DOUBLE_EQ(work.add, 1 / 4e9);
+  expect_close(work.forward, op_seconds(job.ops[0], "fp32", device, 1).forward +
+                                 op_seconds(job.ops[1], "fp32", device, 1).forward);
+  expect_close(work.update, 1e6 * 28 / 28e9 + 1e6 / 5e9);
+  expect_close(work.add, 1 / 4e9);
 }
 
 TEST(UpdateBytes, count_each_number_read_and_written) {
