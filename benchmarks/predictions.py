@@ -64,7 +64,7 @@ def write_run(folder, model):
             f["train/tokens"] = rng.integers(0, 1024, 200_000, dtype=np.uint16)
             f["train/tokens"][0] = 1023
         else:
-            shape = (784,) if model == "mlp" else (3, 32, 32)
+            shape = (784,) if model == "mlp" else (32, 32, 3)
             f["train/x"] = rng.random((4096, *shape), dtype=np.float32)
             f["train/y"] = rng.integers(0, 10, 4096, dtype=np.int64)
     data = f'path = "{folder / "data.h5"}"\nval = ""\n' + ("" if model == "gpt" else 'input = "x"\ntarget = "y"\n')
