@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 
 #include "bench/rate_grid.h"
@@ -169,6 +170,18 @@ std::vector<GridPoint> all_points(bool bf16) {
   return points;
 }
 
+// In a hurry a few sizes of each kernel stand for all.
+std::vector<GridPoint> in_time(std::vector<GridPoint> points, double seconds) {
+  constexpr double kHurry = 0.05;
+  constexpr int kOneOf = 16;
+  if (seconds >= kHurry) return points;
+  std::map<std::string, int> seen;
+  std::erase_if(points, [&](const GridPoint& point) {
+    return seen[fmt::format("{} {}", point.kernel, ops::name_of(point.precision))]++ % kOneOf != 0;
+  });
+  return points;
+}
+
 }  // namespace
 
 void measure_kernel_rates(comm::Communicator& communicator, const Request& request,
@@ -191,7 +204,7 @@ void measure_kernel_rates(comm::Communicator& communicator, const Request& reque
   if (communicator.size() > 1)
     put(device.contention, kept = kept_of_rates(communicator, on, request));
   TrialClock clock(communicator, request);
-  for (const GridPoint& point : all_points(bf16)) {
+  for (const GridPoint& point : in_time(all_points(bf16), request.seconds)) {
     if (!kernels.empty() && std::ranges::find(kernels, point.kernel) == kernels.end()) continue;
     plan::KernelRate rate = measured(clock, on, point);
     const double part = plan::waits_for_memory(rate.kernel, rate.size) ? kept.memory : kept.compute;
