@@ -128,8 +128,7 @@ std::vector<OpCost> Program::op_costs() const {
     std::tie(own.first, own.end) = table_run(spec);
     own.again = in.repeats.again[i];
     const int at = in.schedule.when[static_cast<int>(Direction::kForward)][i].end;
-    for (OpCost& row :
-         RowMaker(in.schedule.slices_at(at)).rows(spec.description, std::move(own))) {
+    for (OpCost& row : RowMaker(in.schedule.slices_at(at)).rows(spec.description, std::move(own))) {
       if (!spec.needs_backward) row.cost.backward_flops = row.cost.backward_bytes = 0;
       costs.push_back(std::move(row));
     }
