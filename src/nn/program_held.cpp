@@ -1,5 +1,6 @@
 // Parameters that a program holds for one sweep at a time, for all streams that run it.
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "nn/program_impl.h"
 
 namespace lockstep::nn {
@@ -55,6 +56,7 @@ void Program::Impl::point(StreamState& s, const UseReader& reader, const float* 
 
 // Written anew for each use, where the use before had its own.
 void Program::Impl::pack_for(const UseReader& reader, Stream& stream) {
+  const events::Detail span(events::Kind::kUpdate, "packing weights");
   packed_offsets[reader.op] = reader.packed_at;
   std::byte* const to = packed.as<std::byte>() + reader.packed_at;
   const float* weight = addresses[reader.parameters.front()];

@@ -48,6 +48,8 @@ MlperfLog::MlperfLog(comm::Communicator& communicator, const Run& run, bool resu
   communicator.together([&] {
     if (!writes_) return;
     const fs::path file = run_.log.mlperf;
+    if (fs::exists(file) && !fs::is_regular_file(file))
+      throw UserError("log.mlperf = \"{}\" is no file; name one that can be written", file.string());
     continues_ = resume && fs::exists(file);
     std::error_code error;
     if (!continues_ && fs::exists(file)) fs::rename(file, earlier(file), error);

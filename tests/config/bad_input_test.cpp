@@ -92,11 +92,11 @@ TEST(RunFile, names_the_nearest_key_when_one_is_unknown) {
        "run.toml:1: unknown section [optimiser]; did you mean [optimizer]?"},
       {"[xyzzy]",
        "run.toml:1: unknown section [xyzzy]; use one of [data], [model], [train], [optimizer], "
-       "[parallel], [assignment], [precision], [run], [checkpoint], [log]"},
+       "[parallel], [assignment], [precision], [run], [checkpoint], [log], [plan]"},
       {"batch = 64", "run.toml:1: batch stands in no section; did you mean train.batch?"},
       {"zzz = 64",
        "run.toml:1: zzz stands in no section; keys belong into one of [data], [model], [train], "
-       "[optimizer], [parallel], [assignment], [precision], [run], [checkpoint], [log]"},
+       "[optimizer], [parallel], [assignment], [precision], [run], [checkpoint], [log], [plan]"},
       {"[[train]]\nbatch = 1", "run.toml:1: train must be a section, written as [train]"},
       {"\ntrain = 3", "run.toml:2: train must be a section, written as [train]"},
   };

@@ -47,7 +47,7 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   EXPECT_EQ(rows("precision"), 1U);
   EXPECT_EQ(rows("run"), 10U);
   EXPECT_EQ(rows("checkpoint"), 5U);
-  EXPECT_EQ(rows("log"), 4U);
+  EXPECT_EQ(rows("log"), 5U);
   EXPECT_EQ(rows("plan"), 1U);
   [[maybe_unused]] const auto [dataset, input, target, train, val, test, normalise, shuffle, window,
                                sequence, check, other, decoders, cache, on_error, skipped] =
@@ -67,7 +67,7 @@ TEST(OptionTable, covers_every_member_of_the_run) {
   [[maybe_unused]] const auto [threads, isa, device, watchdog, memory, mixed, progress, until,
                                before, copies] = train::RunSection{};
   [[maybe_unused]] const auto [dir, when, mtbf, background, keep] = train::CheckpointSection{};
-  [[maybe_unused]] const auto [seconds, lines, events, prometheus] = train::LogSection{};
+  [[maybe_unused]] const auto [seconds, lines, events, prometheus, mlperf] = train::LogSection{};
   [[maybe_unused]] const auto [machine] = train::PlanSection{};
   [[maybe_unused]] const auto [kind, lr, momentum, beta1, beta2, epsilon, decay, nesterov, schedule,
                                warmup, total, step_every, factor, min_lr, clip] = optim::Options{};

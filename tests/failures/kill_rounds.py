@@ -144,7 +144,7 @@ class Rounds:
         for file in sorted((home / "run").glob("step-*.h5")):
             if subprocess.run([self.program, "inspect", "--check", str(file)], capture_output=True).returncode != 0:
                 wrong.append("%s cannot be read" % file.name)
-        known = re.compile(r"step-\d{10}\.h5|best|metrics\.jsonl|usage\.json(\.tmp)?|events-before")
+        known = re.compile(r"step-\d{10}\.h5|best|metrics\.jsonl|(usage|run|plan)\.json(\.tmp)?|profile\.jsonl|events-before")
         wrong += ["stray file %s" % file for file in os.listdir(home / "run") if not known.fullmatch(file)]
         wrong += ["stray file in TMPDIR: %s" % file for file in os.listdir(home / "tmp")]
         wrong += ["stray file in /dev/shm: %s" % file for file in os.listdir("/dev/shm")]

@@ -40,7 +40,7 @@ checked() {  # USAGE, LANES, STEPS, LAST STEP
 case_setup() {
   /usr/bin/python3 "$here/make_data.py" "$work"
   head -c 30000 "$work/text.txt" > "$work/val.txt"
-  run 0 import --format text --out "$work/gpt.h5" --train "$work/text.txt" --val "$work/val.txt"
+  run 0 import --overwrite --format text --out "$work/gpt.h5" --train "$work/text.txt" --val "$work/val.txt"
   succeeds
 }
 case_mlp() { timeline mlp 4 20 20; }
