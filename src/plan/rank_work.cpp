@@ -43,6 +43,8 @@ std::vector<parallel::Bucket> joined(const std::vector<parallel::Bucket>& bucket
   return out;
 }
 
+constexpr const char* kPacksHalves = "linear";
+
 RankWork rank_work(const Job& job, const Machine& machine, const Layout& layout,
                    const parallel::Options& parallel, const Traffic& traffic,
                    const std::vector<parallel::Bucket>& buckets) {
@@ -85,10 +87,15 @@ RankWork rank_work(const Job& job, const Machine& machine, const Layout& layout,
   const double part = sharded ? 1 / static_cast<double>(layout.ranks) : 1;
   work.update = static_cast<double>(traffic.updates) * (bare.update * slower * part + packing);
   if (!held) return work;
-  // Forward and backward of each group of lanes pack what they use.
+  // Forward and backward of each group of lanes pack what they use: all that an op has, or, of
+  // "linear", the half that is theirs (Op::pack_for).
+  for (JobOp& op : unpacked.ops)
+    if (op.kind == kPacksHalves) op.packed_bytes = job.ops[&op - unpacked.ops.data()].packed_bytes;
+  const double halves = (work_seconds(unpacked, device, busy).update - bare.update) * slower;
   const auto group = static_cast<double>(std::max<std::int64_t>(1, parallel.streams));
-  const double passes = static_cast<double>(traffic.lanes) / group * static_cast<double>(job.accumulate);
-  work.update += packing * (2 * std::max(1.0, passes) - 1);
+  const double passes = std::max(
+      1.0, static_cast<double>(traffic.lanes) / group * static_cast<double>(job.accumulate));
+  work.update += passes * (halves + 2 * (packing - halves)) - packing;
   double elements = 0;
   for (const JobOp& op : job.ops) {
     const bool has = op.first != op.end;
