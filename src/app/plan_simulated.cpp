@@ -38,7 +38,8 @@ std::vector<train::RankTimes> times_of(const SimulatedRun& run, const plan::Simu
     times.bytes_read = static_cast<std::int64_t>(steps * outcome.bytes_read[rank]);
     times.bytes_loaded = static_cast<std::int64_t>(steps * static_cast<double>(run.job.batch) /
                                                    ranks * run.job.data.stored_bytes);
-    times.fma_peak = run.machine.device.fp32;
+    if (run.machine.device.kind == "cpu")  // as a run tells it
+      times.fma_peak = run.machine.device.fp32 * static_cast<double>(run.job.threads);
     all.push_back(times);
   }
   return all;

@@ -3,6 +3,11 @@
 #include "lockstep/core/error.h"
 
 namespace lockstep::comm {
+namespace {
+
+constexpr const char* kText = "values of bucket";
+
+}  // namespace
 
 FlatBuckets::FlatBuckets(MPI_Comm messages, const FlatPlan& plan, const FlatMemory& memory)
     : plan_(plan),
@@ -27,10 +32,11 @@ void FlatBuckets::publish(int bucket) {
     begun_ = true;
     ++round_;
     // Nobody reads the last step's parameters any more: they may be overwritten from here on.
-    for (std::size_t b = 0; b < receives_.size(); ++b) receives_[b].start(static_cast<int>(b));
+    for (std::size_t b = 0; b < receives_.size(); ++b)
+      receives_[b].start(kText, static_cast<int>(b));
   }
   LOCKSTEP_CHECK(bucket == published_, "bucket {} is published after {}", bucket, published_ - 1);
-  sends_[bucket].start(bucket);
+  sends_[bucket].start(kText, bucket);
   bytes_sent_ += sends_[bucket].bytes();
   ++published_;
   progress();

@@ -9,7 +9,6 @@ namespace lockstep::comm {
 namespace {
 
 constexpr int kTag = 0;
-constexpr const char* kText = "values of";
 
 MessageNote note(std::int64_t count, int rank) {
   return {rank, count * static_cast<std::int64_t>(sizeof(float))};
@@ -44,13 +43,14 @@ void MessageGroup::add_receive(MPI_Comm communicator, float* data, std::int64_t 
   }
 }
 
-void MessageGroup::start(int number) {
+void MessageGroup::start(const char* what, int number) {
   LOCKSTEP_CHECK(!started_, "messages are started that are under way");
   // One by one: MPI_Startall may start them in any order, and those for one peer share a tag.
   for (std::size_t i = 0; i < requests_.size(); ++i) {
-    if (!receives_) events::sent(kText, notes_[i].bytes, number, notes_[i].peer);
+    if (!receives_) events::sent(what, notes_[i].bytes, number, notes_[i].peer);
     check_mpi(MPI_Start(&requests_[i]), "MPI_Start");
   }
+  what_ = what;
   number_ = number;
   started_ = !requests_.empty();
 }
@@ -62,7 +62,7 @@ bool MessageGroup::done() {
       MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE),
       "MPI_Testall");
   started_ = done == 0;
-  if (!started_ && receives_) note_arrivals(kText, number_, notes_);
+  if (!started_ && receives_) note_arrivals(what_, number_, notes_);
   return done != 0;
 }
 

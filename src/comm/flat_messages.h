@@ -20,14 +20,15 @@ class MessageGroup {
 
   void add_send(MPI_Comm communicator, const float* data, std::int64_t count, int rank);
   void add_receive(MPI_Comm communicator, float* data, std::int64_t count, int rank);
-  void start(int number);
-  bool done();  // those that were started
+  void start(const char* what, int number);  // what they carry: a literal, for timelines
+  bool done();                               // those that were started
   std::int64_t bytes() const { return bytes_; }
 
  private:
   std::vector<MPI_Request> requests_;
   std::vector<MessageNote> notes_;  // of each
   bool receives_ = false;
+  const char* what_ = "";
   int number_ = -1;
   std::int64_t bytes_ = 0;
   bool started_ = false;

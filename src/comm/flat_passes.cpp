@@ -6,6 +6,11 @@
 #include "lockstep/core/error.h"
 
 namespace lockstep::comm {
+namespace {
+
+constexpr const char* kText = "values of use";
+
+}  // namespace
 
 FlatPasses::FlatPasses(MPI_Comm messages, const FlatPlan& plan, const FlatLayout& layout,
                        const FlatMemory& memory)
@@ -77,7 +82,7 @@ void FlatPasses::end() {
 void FlatPasses::progress() {
   // Owners send from flat(), which does not change in a pass; nobody's place is in the way.
   while (started_ < wanted_) {
-    sends_[started_].start(started_);
+    sends_[started_].start(kText, started_);
     bytes_sent_ += sends_[started_++].bytes();
   }
   while (posted_ < wanted_ && place_is_free(posted_)) bring(posted_++);
@@ -99,7 +104,7 @@ void FlatPasses::bring(int use) {
   const FlatPlan::Use& planned = plan_.uses[use];
   if (!planned.gathered()) return;
   last_in_place_[use & 1] = passed_ + use + 1;
-  receives_[use].start(use);
+  receives_[use].start(kText, use);
   for (const FlatMove& copy : planned.copies) {
     std::memcpy(memory_.place(use) + copy.at, memory_.flat() + copy.range.begin,
                 static_cast<std::size_t>(copy.range.size()) * sizeof(float));

@@ -63,7 +63,7 @@ void RoundExchange::plan_messages(int tick, Messages& messages) {
 }
 
 void RoundExchange::send(int tick) {
-  messages(tick).sends.start(plan_.bucket_of(tick));
+  messages(tick).sends.start(kText, plan_.bucket_of(tick));
   bytes_sent_ += messages(tick).sends.bytes();
 }
 

@@ -21,7 +21,7 @@ class RoundExchange {
   RoundExchange(MPI_Comm communicator, const RoundPlan& plan, const RoundMemory& memory);
 
   // Each in the order of ticks.
-  void receive(int tick) { messages(tick).receives.start(plan_.bucket_of(tick)); }
+  void receive(int tick) { messages(tick).receives.start(kText, plan_.bucket_of(tick)); }
   bool here(int tick) { return messages(tick).receives.done(); }
   void send(int tick);
   bool sent(int tick) { return messages(tick).sends.done(); }
@@ -33,6 +33,7 @@ class RoundExchange {
   std::int64_t bytes_sent_since_last() { return std::exchange(bytes_sent_, 0); }
 
  private:
+  static constexpr const char* kText = "leaves of bucket";
   struct Messages {
     MessageGroup receives, sends;
   };

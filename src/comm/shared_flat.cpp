@@ -6,6 +6,7 @@
 #include "flat_passes.h"
 #include "lockstep/core/clock.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/events.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "node_split.h"
@@ -134,12 +135,14 @@ void NodeFlat::await(int bucket, std::int64_t step) {
 }
 
 void NodeFlat::begin_pass(int uses) {
+  const events::Detail span(events::Kind::kWait, "bringing parameters");
   const Visit visit(*this);
   LOCKSTEP_CHECK(!plan_->whole, "the parameters are all here");
   passes_.begin(uses);
 }
 
 void NodeFlat::hold(int use, const float** out) {
+  const events::Detail span(events::Kind::kWait, "bringing parameters", {.number = use});
   const Visit visit(*this);
   wait("the parameters of use", use, [&] {
     passes_.progress();
@@ -149,6 +152,7 @@ void NodeFlat::hold(int use, const float** out) {
 }
 
 void NodeFlat::release(int use) {
+  const events::Detail span(events::Kind::kWait, "bringing parameters", {.number = use});
   const Visit visit(*this);
   passes_.release(use);
   if (!passes_.all_released()) return;

@@ -178,9 +178,9 @@ plan::Machine one(const std::string& named) {
   for (const ShippedMachine& machine : shipped_machines()) names.push_back(machine.name);
   const std::string guess = nearest(named, names);
   throw UserError(
-      "there is no machine file {}{}; with the program come {}; `lockstep bench calibrate --out "
+      "there is no machine file {}{} with the program come {}; `lockstep bench calibrate --out "
       "FILE` measures this machine",
-      named, guess.empty() ? "" : fmt::format(", did you mean {}?", guess), known_names());
+      named, guess.empty() ? ";" : fmt::format("; did you mean {}?", guess), known_names());
 }
 
 }  // namespace

@@ -27,7 +27,9 @@ std::string count_text(double count) {
   if (count < 1e3) return fmt::format("{:.0f}", count);
   if (count < 1e6) return fmt::format("{:.1f} k", count / 1e3);
   if (count < 1e9) return fmt::format("{:.2f} M", count / 1e6);
-  return fmt::format("{:.2f} G", count / 1e9);
+  if (count < 1e12) return fmt::format("{:.2f} G", count / 1e9);
+  if (count < 1e15) return fmt::format("{:.2f} T", count / 1e12);
+  return fmt::format("{:.2f} P", count / 1e15);
 }
 
 }  // namespace lockstep

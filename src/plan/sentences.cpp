@@ -108,7 +108,7 @@ std::string bottleneck_phrase(const Job& job, const Prediction& p) {
                         p);
     case Bottleneck::kOverhead:
       return fmt::format("{}, for {} ops on microbatches of {}",
-                         share_text("starting ops is the bottleneck; they take", step.compute, p),
+                         share_text("starting ops is the bottleneck", step.compute, p),
                          job.ops.size(), job.microbatch);
     case Bottleneck::kFold:
       return fmt::format("{}, for {} lanes of {} parameters",

@@ -1,17 +1,12 @@
 #include "lockstep/train/metrics_log.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/files.h"
-#include "lockstep/core/log.h"
+#include "train/appended_lines.h"
 
 namespace lockstep::train {
 namespace {
@@ -32,20 +27,6 @@ std::string metrics_text(const NamedValues& metrics) {
 std::string time_text(const TimeRecord& time) {
   return fmt::format(",\"time\":{{\"seconds\":{:.3f},\"samples_per_second\":{:.1f}}}}}\n",
                      time.seconds, time.samples_per_second);
-}
-
-// The whole lines of steps up to `last`. A rollback stands at the step that it led to, whose
-// checkpoint knows only of those before.
-std::string kept_lines(const std::string& text, std::int64_t last, std::int64_t rollbacks) {
-  std::string kept;
-  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    const std::string line = text.substr(at, end - at);
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (json.is_object() && json.value("step", last + 1) <= last &&
-        json.value("rollback", std::int64_t{0}) <= rollbacks)
-      kept += line + "\n";
-  }
-  return kept;
 }
 
 const std::string kMetricEntry = "window/metric/";
@@ -111,48 +92,36 @@ std::optional<std::int64_t> best_step(const std::filesystem::path& file) {
 
 MetricsLog::MetricsLog(const std::filesystem::path& file, std::optional<std::int64_t> resumed_step,
                        std::int64_t rollbacks)
-    : file_(file) {
-  const bool keep = resumed_step && std::filesystem::exists(file);
-  write_file_atomically(file, keep ? kept_lines(read_file(file), *resumed_step, rollbacks) : "");
-  fd_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd_ < 0) throw UserError("cannot open {}: {}", file.string(), std::strerror(errno));
-}
+    : lines_(std::make_unique<AppendedLines>(file, [=](const std::string& line) {
+        // A rollback stands at the step that it led to, whose checkpoint knows only of those
+        // before.
+        const auto json = nlohmann::json::parse(line, nullptr, false);
+        return resumed_step && json.is_object() &&
+               json.value("step", *resumed_step + 1) <= *resumed_step &&
+               json.value("rollback", std::int64_t{0}) <= rollbacks;
+      })) {}
 
-MetricsLog::~MetricsLog() {
-  if (fd_ >= 0) ::close(fd_);
-}
+MetricsLog::~MetricsLog() = default;
 
 void MetricsLog::write(const WindowRecord& r, const TimeRecord& time) {
-  append(fmt::format("{{\"step\":{},\"epoch\":{},\"loss\":{}{},\"lr\":{},\"gradient_norm\":{}",
-                     r.step, r.epoch, number(r.loss), metrics_text(r.metrics), number(r.lr),
-                     number(r.gradient_norm)) +
-         time_text(time));
+  lines_->append(
+      fmt::format("{{\"step\":{},\"epoch\":{},\"loss\":{}{},\"lr\":{},\"gradient_norm\":{}", r.step,
+                  r.epoch, number(r.loss), metrics_text(r.metrics), number(r.lr),
+                  number(r.gradient_norm)) +
+      time_text(time));
 }
 
 void MetricsLog::write(const EvaluationRecord& r, const TimeRecord& time) {
-  append(fmt::format("{{\"step\":{},\"epoch\":{},\"split\":{},\"loss\":{}{},\"best\":{}", r.step,
-                     r.epoch, quoted(r.split), number(r.loss), metrics_text(r.metrics), r.best) +
-         time_text(time));
+  lines_->append(fmt::format("{{\"step\":{},\"epoch\":{},\"split\":{},\"loss\":{}{},\"best\":{}",
+                             r.step, r.epoch, quoted(r.split), number(r.loss),
+                             metrics_text(r.metrics), r.best) +
+                 time_text(time));
 }
 
 void MetricsLog::write(const EventRecord& r, const TimeRecord& time) {
-  append(
+  lines_->append(
       fmt::format("{{\"step\":{},\"event\":{},\"why\":{}", r.step, quoted(r.event), quoted(r.why)) +
       (r.rollback > 0 ? fmt::format(",\"rollback\":{}", r.rollback) : "") + time_text(time));
-}
-
-void MetricsLog::append(const std::string& line) {
-  if (fd_ < 0) return;
-  const off_t before = ::lseek(fd_, 0, SEEK_END);
-  if (::write(fd_, line.data(), line.size()) == static_cast<ssize_t>(line.size())) {
-    return;
-  }
-  const char* reason = std::strerror(errno);
-  if (!warned_)
-    log::warn("cannot append to {}: {}; lines will be missing there", file_.string(), reason);
-  warned_ = true;
-  // Half a line would spoil the next one.
-  if (::ftruncate(fd_, before) != 0) ::close(std::exchange(fd_, -1));
 }
 
 }  // namespace lockstep::train

@@ -155,7 +155,7 @@ TEST(MachineFile, an_unknown_name_gets_the_nearest_and_the_list) {
     FAIL() << "nothing was refused";
   } catch (const UserError& error) {
     const std::string text = error.what();
-    EXPECT_NE(text.find("there is no machine file nvlnk3, did you mean nvlink3?"),
+    EXPECT_NE(text.find("there is no machine file nvlnk3; did you mean nvlink3?"),
               std::string::npos)
         << text;
     for (const ShippedMachine& machine : shipped_machines())

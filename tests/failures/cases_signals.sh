@@ -152,8 +152,8 @@ case_signal_alone() {
 # Signals after the first change nothing, not even while the checkpoint is being written, each block
 # of which takes a while here; KILL then leaves the one before.
 case_signal_again() {
-  LOCKSTEP_FAULT="slow rank=1 at=write ms=200" start_ranks 2 checkpoint.every=end
-  wait_for_line '^  checkpoints '
+  LOCKSTEP_FAULT="slow rank=1 at=write ms=200" start_ranks 2 checkpoint.every=end log.every=0.02
+  wait_for_line '^epoch '  # a step is done: there is something to save
   kill -USR1 "$launcher"
   wait_for_file '*.tmp'
   kill -USR1 "$launcher"
@@ -162,8 +162,8 @@ case_signal_again() {
   stopped_by USR1
   local step
   step=$(newest_step "$folder/run")
-  LOCKSTEP_FAULT="slow rank=0 at=write ms=1000" start_ranks 2 checkpoint.every=end --resume
-  wait_for_line 'resumed'
+  LOCKSTEP_FAULT="slow rank=0 at=write ms=1000" start_ranks 2 checkpoint.every=end log.every=0.02 --resume
+  wait_for_line '^epoch '
   kill -USR1 "$launcher"
   wait_for_file '*.tmp'
   kill -USR1 "$launcher"

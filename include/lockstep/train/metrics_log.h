@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -61,6 +62,8 @@ class MetricsWindow {
 // The step of the best evaluation that the file tells of; none where there is none.
 std::optional<std::int64_t> best_step(const std::filesystem::path& file);
 
+class AppendedLines;
+
 class MetricsLog {
  public:
   // Starts an empty file, or keeps the lines up to and including `resumed_step`, of the first
@@ -79,11 +82,7 @@ class MetricsLog {
   void write(const EventRecord& record, const TimeRecord& time);
 
  private:
-  void append(const std::string& line);
-
-  std::filesystem::path file_;
-  int fd_ = -1;
-  bool warned_ = false;
+  std::unique_ptr<AppendedLines> lines_;
 };
 
 }  // namespace lockstep::train
